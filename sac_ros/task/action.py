@@ -1,0 +1,24 @@
+"""The policy's action [A] in [-1, 1] to a command [A] in the robot's units, and back."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.task.task_spec import ActionSpec
+
+
+class ActionScaling:
+    """The linear map that takes -1 to `low` and +1 to `high`, entry by entry."""
+
+    def __init__(self, spec: ActionSpec) -> None:
+        low = np.array(spec.low, dtype=np.float64)
+        high = np.array(spec.high, dtype=np.float64)
+        self._centre = (high + low) / 2.0
+        self._half_range = (high - low) / 2.0
+
+    def to_command(self, action: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the command [A] in the task's unit for an action [A] in [-1, 1]."""
+        return self._centre + self._half_range * np.asarray(action, dtype=np.float64)
+
+    def to_action(self, command: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the action [A] in [-1, 1] that this command [A] executes."""
+        return (np.asarray(command, dtype=np.float64) - self._centre) / self._half_range

@@ -1,0 +1,73 @@
+"""One control step of experience, and its packing into one flat row of numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.errors import InputError
+
+HEADER = ("episode", "step", "reward", "terminated", "truncated")
+
+
+class TransitionError(InputError):
+    """A packed transition is malformed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """What a learner needs of one control step."""
+
+    episode: int
+    """Counts from 0 since the node was activated."""
+    step: int
+    """Counts from 0 in the episode; a gap means that a transition was lost."""
+    obs: NDArray[np.float32]
+    action: NDArray[np.float64]
+    """Executed action [A] in [-1, 1]."""
+    reward: float
+    next_obs: NDArray[np.float32]
+    terminated: bool
+    truncated: bool
+
+
+def packed_layout(obs_dim: int, action_dim: int) -> tuple[tuple[str, int], ...]:
+    """Return label and length of each part of a packed transition, in order."""
+    return (
+        *((label, 1) for label in HEADER),
+        ("obs", obs_dim),
+        ("action", action_dim),
+        ("next_obs", obs_dim),
+    )
+
+
+def pack(transition: Transition) -> NDArray[np.float64]:
+    """Return the transition as one row [5 + 2 O + A] in the order of `packed_layout`."""
+    header = [
+        float(transition.episode),
+        float(transition.step),
+        transition.reward,
+        float(transition.terminated),
+        float(transition.truncated),
+    ]
+    return np.concatenate([header, transition.obs, transition.action, transition.next_obs])
+
+
+def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transition:
+    """Return the transition of one row; raise TransitionError if its length or numbers are off."""
+    expected = len(HEADER) + 2 * obs_dim + action_dim
+    if row.shape != (expected,):
+        raise TransitionError(f"transition has shape {row.shape}, expected ({expected},)")
+    if not np.isfinite(row).all():
+        raise TransitionError("transition holds a number that is not finite")
+    header, rest = row[: len(HEADER)], row[len(HEADER) :]
+    return Transition(
+        episode=int(header[0]),
+        step=int(header[1]),
+        reward=float(header[2]),
+        terminated=bool(header[3]),
+        truncated=bool(header[4]),
+        obs=rest[:obs_dim].astype(np.float32),
+        action=rest[obs_dim : obs_dim + action_dim],
+        next_obs=rest[obs_dim + action_dim :].astype(np.float32),
+    )
