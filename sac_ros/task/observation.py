@@ -1,4 +1,4 @@
-"""Readings of the robot, in physical units, to the observation [O] that the policy was trained on."""
+"""Readings in physical units to the observation [O] that the policy was trained on."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Reward terms: pure functions of what was read before and after a step, and of what was executed."""
+"""Reward terms: pure functions of what was read around a step and of what was executed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,0 +1,82 @@
+"""`sac-ros`: one command, whose subcommands are imported only when they are asked for."""
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+
+from sac_ros.errors import InputError
+
+# Named as text, not imported: a robot without torch or a workstation without ROS runs what it can.
+SUBCOMMANDS = {
+    "train": ("sim_training.train", "train a policy in simulation"),
+    "evaluate": ("sim_training.evaluate", "measure the return of an exported policy in simulation"),
+    "export": ("sim_training.export", "write policy.onnx from a run's checkpoint"),
+    "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
+}
+
+INSTALL_ADVICE = {
+    "rclpy": "source your ROS 2 installation, or: pip install 'sac_ros[ros]'",
+    "torch": "pip install 'sac_ros[sim]'",
+    "gymnasium": "pip install 'sac_ros[sim]'",
+    "mujoco": "pip install 'sac_ros[sim]'",
+}
+
+
+def main() -> None:
+    """Run the subcommand that the command line names, and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Return the exit status: 2 with one line on stderr for anything a person can correct."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in SUBCOMMANDS:
+        close = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"choose from {list(SUBCOMMANDS)}"
+        return _refuse(f"unknown subcommand {name!r}; {advice}")
+    try:
+        status: int = importlib.import_module(SUBCOMMANDS[name][0]).main(rest)
+        return status
+    except InputError as error:
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in INSTALL_ADVICE:
+            raise
+        return _refuse(f"{name} needs {missing}, which is not installed; {INSTALL_ADVICE[missing]}")
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _refuse(f"{error.strerror or error}{where}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _refuse(reason: str) -> int:
+    print(f"sac-ros: {' '.join(reason.split())}", file=sys.stderr)
+    return 2
+
+
+def _usage() -> str:
+    width = max(map(len, SUBCOMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: sac-ros SUBCOMMAND [OPTIONS]",
+            "",
+            "Train a policy in simulation, run it on a robot, keep learning there.",
+            "",
+            *lines,
+            "",
+            "sac-ros SUBCOMMAND --help says more.",
+        ]
+    )
