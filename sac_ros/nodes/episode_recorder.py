@@ -1,0 +1,210 @@
+"""Count the returns of a policy node's episodes, and time its commands, from outside of it."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import MessageInfo
+from std_msgs.msg import Float64MultiArray, String
+
+from sac_ros.errors import InputError
+from sac_ros.nodes.message_conversion import message_class, transition_from_message
+from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.policy_node import LATCHED_QOS, TRANSITION_QOS
+from sac_ros.policy.contract import PolicyContract
+from sac_ros.task.task_spec import TaskSpec
+from sac_ros.task.transition import Transition
+
+# Deep and best effort: every message counts, and nobody has to wait for us.
+LISTENING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+@dataclass
+class EpisodeTally:
+    """What is known of the episodes so far."""
+
+    returns: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    endings: list[str] = field(default_factory=list)
+    num_lost_transitions: int = 0
+    _return: float = 0.0
+    _next_step: int = 0
+
+    def add(self, transition: Transition) -> None:
+        """Count one transition; a gap in its step numbers is a loss."""
+        if transition.step < self._next_step:  # the last episode broke off without an end
+            self._return, self._next_step = 0.0, 0
+        self.num_lost_transitions += transition.step - self._next_step
+        self._next_step = transition.step + 1
+        self._return += transition.reward
+        if transition.terminated or transition.truncated:
+            self.returns.append(self._return)
+            self.lengths.append(self._next_step)
+            self.endings.append("terminated" if transition.terminated else "truncated")
+            self._return, self._next_step = 0.0, 0
+
+
+class CommandTiming:
+    """Latency and period of the commands, by the publishers' own time stamps.
+
+    Latency is from the publication of the newest sensor message before a command to the
+    publication of the command; both publishers must share a clock, as on one host they do.
+    """
+
+    def __init__(self, longest_period_s: float) -> None:
+        self._longest_period_s = longest_period_s
+        self._sensor_ns = 0
+        self._command_ns = 0
+        self.latencies_ms: list[float] = []
+        self.periods_s: list[float] = []
+
+    def add_sensor(self, message: object, info: MessageInfo) -> None:
+        """Remember when a sensor message was published."""
+        self._sensor_ns = info["source_timestamp"]
+
+    def add_command(self, message: object, info: MessageInfo) -> None:
+        """Count one command."""
+        now_ns = info["source_timestamp"]
+        if 0 < self._sensor_ns <= now_ns:
+            self.latencies_ms.append((now_ns - self._sensor_ns) * 1e-6)
+        period_s = (now_ns - self._command_ns) * 1e-9
+        # Longer ones are the pauses between episodes.
+        if period_s < self._longest_period_s:
+            self.periods_s.append(period_s)
+        self._command_ns = now_ns
+
+
+class EpisodeRecorder(Node):
+    """Listens until the wanted number of episodes has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("episode_recorder")
+        self.declare_parameter(
+            "episodes",
+            5,
+            ParameterDescriptor(
+                description="How many episodes to wait for.",
+                integer_range=[IntegerRange(from_value=1, to_value=1_000_000, step=1)],
+            ),
+        )
+        self.declare_parameter(
+            "output", "", ParameterDescriptor(description="JSON file to write at the end.")
+        )
+        self.declare_parameter(
+            "timeout_s",
+            0.0,
+            ParameterDescriptor(
+                description="Give up after this long without a transition, in s; 0.0 never does.",
+                floating_point_range=[FloatingPointRange(from_value=0.0, to_value=1e6, step=0.0)],
+            ),
+        )
+        # EventsExecutor does not hand out message info, which holds the publishers' time stamps.
+        self.declare_parameter(
+            "executor", "single", ParameterDescriptor(description="'single' or 'multi'.")
+        )
+        self.tally = EpisodeTally()
+        self._task: TaskSpec | None = None
+        self._timing: CommandTiming | None = None
+        self._last_heard_s = time.monotonic()
+        self.create_subscription(String, "policy_node/contract", self._on_contract, LATCHED_QOS)
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether all episodes have ended; raise InputError when nothing comes any more."""
+        timeout_s = float(self.get_parameter("timeout_s").value)
+        silent_s = time.monotonic() - self._last_heard_s
+        if timeout_s and silent_s > timeout_s:
+            raise InputError(
+                f"no transition for {silent_s:.1f} s after {len(self.tally.returns)} episodes;"
+                " is the policy node active, and does the robot publish?"
+            )
+        return len(self.tally.returns) >= int(self.get_parameter("episodes").value)
+
+    def summary(self) -> dict[str, object]:
+        """Return what was measured, ready for JSON."""
+        timing = self._timing
+        return {
+            "returns_over_ros": self.tally.returns,
+            "episode_lengths": self.tally.lengths,
+            "endings": self.tally.endings,
+            "lost_transitions": self.tally.num_lost_transitions,
+            "control_period_s": _spread(timing.periods_s if timing else []),
+            "latency_ms": _spread(timing.latencies_ms if timing else []),
+        }
+
+    def write(self) -> None:
+        """Write the summary to parameter `output`, if it names a file."""
+        if path := str(self.get_parameter("output").value):
+            Path(path).write_text(json.dumps(self.summary(), indent=2) + "\n")
+
+    def _on_contract(self, message: String) -> None:
+        """Learn from the policy node itself what to listen to."""
+        if self._task is not None:
+            return
+        self._task = PolicyContract.from_json(message.data).task
+        self._timing = CommandTiming(longest_period_s=10.0 * self._task.control_period_s)
+        self.create_subscription(
+            Float64MultiArray, "policy_node/transitions", self._on_transition, TRANSITION_QOS
+        )
+        first = self._task.observation[0]
+        for type_name, topic, listen in (
+            (first.type, first.topic, self._timing.add_sensor),
+            (self._task.action.type, self._task.action.topic, self._timing.add_command),
+        ):
+            self.create_subscription(message_class(type_name), topic, listen, LISTENING_QOS)
+
+    def _on_transition(self, message: Float64MultiArray) -> None:
+        assert self._task is not None
+        self._last_heard_s = time.monotonic()
+        num_episodes = len(self.tally.returns)
+        self.tally.add(transition_from_message(message, self._task.obs_dim, self._task.action_dim))
+        if len(self.tally.returns) > num_episodes:
+            self.get_logger().info(
+                f"episode {num_episodes + 1}: return {self.tally.returns[-1]:.1f} in"
+                f" {self.tally.lengths[-1]} steps, {self.tally.endings[-1]}"
+            )
+
+
+class RecorderProcess:
+    """The recorder as a process that ends by itself."""
+
+    def __init__(self) -> None:
+        self.node: Final = EpisodeRecorder()
+
+    def start(self) -> None:
+        """Nothing to do: it listens from the beginning."""
+
+    def is_done(self) -> bool:
+        """Say whether all episodes have ended."""
+        return self.node.is_done
+
+    def finish(self) -> None:
+        """Write what was measured, complete or not."""
+        self.node.write()
+
+
+def main() -> int:
+    """Run until the episodes have ended or a signal arrives; return the exit status."""
+    return run_process(RecorderProcess)
+
+
+def _spread(samples: list[float]) -> dict[str, float]:
+    """Return count, mean and percentiles."""
+    if not samples:
+        return {"count": 0}
+    values: NDArray[np.float64] = np.array(samples)
+    p50, p99 = np.percentile(values, (50.0, 99.0))
+    return {
+        "count": len(values),
+        "mean": float(values.mean()),
+        "p50": float(p50),
+        "p99": float(p99),
+        "max": float(values.max()),
+    }

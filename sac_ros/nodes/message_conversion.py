@@ -1,0 +1,88 @@
+"""Commands and transitions to ROS messages and back."""
+
+import importlib
+from array import array
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Twist, TwistStamped
+from numpy.typing import NDArray
+from rclpy.time import Time
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from sac_ros.task.task_spec import ActionSpec
+from sac_ros.task.transition import Transition, pack, packed_layout, unpack
+
+
+def message_class(type_name: str) -> type:
+    """Return the message class of a name such as `sensor_msgs/msg/JointState`."""
+    package, _, name = type_name.partition("/msg/")
+    cls: type = getattr(importlib.import_module(f"{package}.msg"), name)
+    return cls
+
+
+def stamp_s(message: object, arrival_s: float) -> float:
+    """Return the message's own time stamp in s, or its arrival time where it carries none."""
+    header = getattr(message, "header", None)
+    if header is None or (header.stamp.sec == 0 and header.stamp.nanosec == 0):
+        return arrival_s
+    return float(header.stamp.sec) + float(header.stamp.nanosec) * 1e-9
+
+
+def command_message(
+    spec: ActionSpec, command: NDArray[np.float64], control_period_s: float, now: Time
+) -> object:
+    """Return the message that carries one command [A], as the task's action type says."""
+    if spec.type == "std_msgs/msg/Float64MultiArray":
+        return Float64MultiArray(data=array("d", command.tobytes()))
+    if spec.type == "trajectory_msgs/msg/JointTrajectory":
+        return _trajectory(spec, command, control_period_s)
+    twist = _twist(spec, command)
+    if spec.type == "geometry_msgs/msg/Twist":
+        return twist
+    stamped = TwistStamped(twist=twist)
+    stamped.header.stamp = now.to_msg()
+    return stamped
+
+
+def _trajectory(
+    spec: ActionSpec, command: NDArray[np.float64], control_period_s: float
+) -> JointTrajectory:
+    """Return one point to be reached a control period from now (a stamp of zero means now)."""
+    seconds = int(control_period_s)
+    point = JointTrajectoryPoint(
+        time_from_start=Duration(sec=seconds, nanosec=round((control_period_s - seconds) * 1e9))
+    )
+    field = {"position": "positions", "velocity": "velocities", "effort": "effort"}[spec.kind]
+    setattr(point, field, command.tolist())
+    return JointTrajectory(joint_names=list(spec.joints), points=[point])
+
+
+def _twist(spec: ActionSpec, command: NDArray[np.float64]) -> Twist:
+    twist = Twist()
+    for name, value in zip(spec.joints, command, strict=True):
+        part, _, axis = name.partition(".")
+        setattr(getattr(twist, part), axis, float(value))
+    return twist
+
+
+def transition_message(transition: Transition) -> Float64MultiArray:
+    """Return the packed transition; each dimension labels one part, its size and its offset.
+
+    ament_python packages cannot generate messages of their own. With the labels,
+    `ros2 topic echo` and recorded bags still explain themselves.
+    """
+    message = Float64MultiArray(data=array("d", pack(transition).tobytes()))
+    offset = 0
+    for label, size in packed_layout(len(transition.obs), len(transition.action)):
+        message.layout.dim.append(MultiArrayDimension(label=label, size=size, stride=offset))
+        offset += size
+    return message
+
+
+def transition_from_message(
+    message: Float64MultiArray, obs_dim: int, action_dim: int
+) -> Transition:
+    """Return the transition of one message; raise TransitionError if it is malformed."""
+    return unpack(np.array(message.data, dtype=np.float64), obs_dim, action_dim)

@@ -1,0 +1,143 @@
+"""The policy node's parameters: declared with unit and range, read once into a frozen record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from sac_ros.errors import InputError
+
+ActOn = Literal["timer", "observation"]
+Run = Literal["continuous", "episodes"]
+ActionMode = Literal["mode", "sample"]
+
+
+class ParameterError(InputError):
+    """A parameter has a value the node cannot use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyParameters:
+    """What `policy_node` was told; the descriptors below explain each."""
+
+    policy: Path
+    task: str
+    act_on: ActOn
+    run: Run
+    action_mode: ActionMode
+    seed: int
+    reset_service: str
+    reset_settle_s: float
+    max_age_s: float
+    publish_transitions: bool
+
+
+def declare_policy_parameters(node: Node) -> None:
+    """Declare every parameter of the policy node with its description and range."""
+    texts = {
+        "policy": ("", "Path of the exported policy (.onnx)."),
+        "task": (
+            "",
+            "Task name, or path of a task .yaml; its fingerprint must be the policy's. Empty: the"
+            " task that the policy carries.",
+        ),
+        "act_on": (
+            "timer",
+            "'timer': act at the task's control period on a steady timer. 'observation': act when"
+            " the observation that is due arrives.",
+        ),
+        "run": (
+            "continuous",
+            "'continuous': no time limit; a termination stops the robot and deactivates the node."
+            " 'episodes': a termination or the time limit stops the robot, asks for a reset and"
+            " starts the next episode.",
+        ),
+        "action_mode": (
+            "mode",
+            "'mode': the policy's deterministic action. 'sample': explore as in training.",
+        ),
+        "reset_service": (
+            "sim_robot/reset",
+            "Service (std_srvs/Trigger) that brings the robot to a start pose, for run: episodes.",
+        ),
+        "executor": (
+            "events",
+            "'events': the quickest. 'single' or 'multi': rclpy's other executors, to compare.",
+        ),
+    }
+    for name, (default, description) in texts.items():
+        node.declare_parameter(name, default, ParameterDescriptor(description=description))
+    node.declare_parameter(
+        "seed",
+        0,
+        ParameterDescriptor(
+            description="Seed of the exploration noise.",
+            integer_range=[IntegerRange(from_value=0, to_value=2**31 - 1, step=1)],
+        ),
+    )
+    _declare_seconds(
+        node, "reset_settle_s", 0.1, 60.0, "Wait after a reset before readings count again, in s."
+    )
+    _declare_seconds(
+        node,
+        "max_age_s",
+        0.0,
+        60.0,
+        "Greatest age of any reading, in s, instead of the task's own; 0.0 keeps the task's.",
+    )
+    node.declare_parameter(
+        "publish_transitions",
+        True,
+        ParameterDescriptor(description="Publish every control step on ~/transitions."),
+    )
+    node.declare_parameter(
+        "autostart",
+        False,
+        ParameterDescriptor(
+            description="Configure and activate without a lifecycle manager; a failure ends the"
+            " process."
+        ),
+    )
+
+
+def read_policy_parameters(node: Node) -> PolicyParameters:
+    """Return the parameters as they are now; raise ParameterError with what is wrong."""
+    policy = _text(node, "policy")
+    if not policy:
+        raise ParameterError("parameter 'policy' is empty; give the path of an exported .onnx")
+    return PolicyParameters(
+        policy=Path(policy).expanduser(),
+        task=_text(node, "task"),
+        act_on=cast(ActOn, _choice(node, "act_on", ("timer", "observation"))),
+        run=cast(Run, _choice(node, "run", ("continuous", "episodes"))),
+        action_mode=cast(ActionMode, _choice(node, "action_mode", ("mode", "sample"))),
+        seed=int(node.get_parameter("seed").value),
+        reset_service=_text(node, "reset_service"),
+        reset_settle_s=float(node.get_parameter("reset_settle_s").value),
+        max_age_s=float(node.get_parameter("max_age_s").value),
+        publish_transitions=bool(node.get_parameter("publish_transitions").value),
+    )
+
+
+def _declare_seconds(
+    node: Node, name: str, default: float, longest_s: float, description: str
+) -> None:
+    bounds = FloatingPointRange(from_value=0.0, to_value=longest_s, step=0.0)
+    node.declare_parameter(
+        name,
+        default,
+        ParameterDescriptor(description=description, floating_point_range=[bounds]),
+    )
+
+
+def _text(node: Node, name: str) -> str:
+    return str(node.get_parameter(name).value)
+
+
+def _choice(node: Node, name: str, choices: tuple[str, ...]) -> str:
+    value = _text(node, name)
+    if value not in choices:
+        raise ParameterError(f"parameter {name!r} is {value!r}, expected one of {list(choices)}")
+    return value

@@ -1,0 +1,187 @@
+"""The newest value of everything the task reads, with the time it arrived.
+
+Sensor callbacks only store; the control tick asks whether all is there and fresh. Times are the
+receiver's steady clock: a publisher whose clock is wrong cannot make old data look new.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.errors import InputError
+from sac_ros.task.task_spec import Reading, TaskError, TaskSpec
+
+JOINT_STATE = "sensor_msgs/msg/JointState"
+NEVER_S = -np.inf
+
+
+class MessageError(InputError):
+    """A sensor message contradicts itself."""
+
+
+class JointStateMessage(Protocol):
+    """The fields of sensor_msgs/JointState that are read."""
+
+    name: Sequence[str]
+    position: Sequence[float]
+    velocity: Sequence[float]
+    effort: Sequence[float]
+
+
+class _TopicStore(Protocol):
+    """What one topic has brought so far."""
+
+    def store(self, message: object, arrival_s: float) -> None: ...
+    def values(self, reading: Reading) -> NDArray[np.float64]: ...
+    def arrival_s(self, reading: Reading) -> float: ...
+    def clear(self) -> None: ...
+
+
+class JointStateStore:
+    """Joints by name: from any number of publishers, in any order, other joints among them."""
+
+    def __init__(self, readings: list[Reading]) -> None:
+        joints = list(dict.fromkeys(joint for reading in readings for joint in reading.joints))
+        self._index_of = {joint: index for index, joint in enumerate(joints)}
+        fields = {reading.field for reading in readings}
+        self._values = {field: np.zeros(len(joints)) for field in fields}
+        self._arrivals = {field: np.full(len(joints), NEVER_S) for field in fields}
+        self._columns = {
+            reading.name: np.array([self._index_of[joint] for joint in reading.joints])
+            for reading in readings
+        }
+        # Publishers keep their order, so each order of names is worked out once.
+        self._plans: dict[tuple[str, ...], tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+
+    def store(self, message: object, arrival_s: float) -> None:
+        """Take over the joints this message has; raise MessageError if lengths disagree."""
+        state: JointStateMessage = message  # type: ignore[assignment]  # generated message class
+        ours, theirs = self._plan(tuple(state.name))
+        for field, values in self._values.items():
+            received = getattr(state, field)
+            if len(received) == 0:
+                continue  # allowed by the message's definition: this publisher does not measure it
+            if len(received) != len(state.name):
+                raise MessageError(
+                    f"JointState has {len(received)} entries in {field} for {len(state.name)} names"
+                )
+            values[ours] = np.asarray(received)[theirs]
+            self._arrivals[field][ours] = arrival_s
+
+    def values(self, reading: Reading) -> NDArray[np.float64]:
+        """Return a copy of the newest values [size] of one reading."""
+        return np.take(self._values[reading.field], self._columns[reading.name])
+
+    def arrival_s(self, reading: Reading) -> float:
+        """Return when the reading's oldest joint arrived."""
+        return float(self._arrivals[reading.field][self._columns[reading.name]].min())
+
+    def clear(self) -> None:
+        """Forget all values."""
+        for arrivals in self._arrivals.values():
+            arrivals.fill(NEVER_S)
+
+    def missing_joints(self, reading: Reading) -> list[str]:
+        """Return the reading's joints that no message has brought yet."""
+        arrivals = self._arrivals[reading.field]
+        return [joint for joint in reading.joints if arrivals[self._index_of[joint]] == NEVER_S]
+
+    def _plan(self, names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        plan = self._plans.get(names)
+        if plan is None:
+            pairs = [(self._index_of[n], i) for i, n in enumerate(names) if n in self._index_of]
+            columns = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+            if len(self._plans) >= 64:  # a publisher that never repeats itself must not fill memory
+                self._plans.clear()
+            plan = self._plans[names] = (columns[:, 0], columns[:, 1])
+        return plan
+
+
+class MessageStore:
+    """Topics with one vector per field: the newest message itself is kept."""
+
+    def __init__(self) -> None:
+        self._message: object = None
+        self._arrival_s = NEVER_S
+
+    def store(self, message: object, arrival_s: float) -> None:
+        """Keep the message."""
+        self._message, self._arrival_s = message, arrival_s
+
+    def values(self, reading: Reading) -> NDArray[np.float64]:
+        """Return the field's numbers, in the order x, y, z (, w) for vectors and quaternions."""
+        value = self._message
+        for name in reading.field.split("."):
+            value = getattr(value, name)
+        if hasattr(value, "x"):
+            names = ("x", "y", "z", "w")[: reading.size]
+            return np.array([getattr(value, name) for name in names], dtype=np.float64)
+        return np.array(value, dtype=np.float64)
+
+    def arrival_s(self, reading: Reading) -> float:
+        """Return when the message arrived."""
+        return self._arrival_s
+
+    def clear(self) -> None:
+        """Forget the message."""
+        self._message, self._arrival_s = None, NEVER_S
+
+
+class SensorReadings:
+    """All readings of one task, topic by topic."""
+
+    def __init__(self, task: TaskSpec) -> None:
+        self._readings = task.readings
+        self.topic_types: dict[str, str] = {}
+        by_topic: dict[str, list[Reading]] = {}
+        for reading in task.readings:
+            known = self.topic_types.setdefault(reading.topic, reading.type)
+            if known != reading.type:
+                raise TaskError(
+                    f"topic {reading.topic!r} is read as {known} and as {reading.type};"
+                    " correct one of them"
+                )
+            by_topic.setdefault(reading.topic, []).append(reading)
+        self._stores: dict[str, _TopicStore] = {
+            topic: (
+                JointStateStore(readings)
+                if self.topic_types[topic] == JOINT_STATE
+                else MessageStore()
+            )
+            for topic, readings in by_topic.items()
+        }
+
+    def store(self, topic: str, message: object, arrival_s: float) -> None:
+        """Keep what one message brings; raise MessageError if it contradicts itself."""
+        self._stores[topic].store(message, arrival_s)
+
+    def clear(self) -> None:
+        """Forget everything: only what arrives from now on counts."""
+        for store in self._stores.values():
+            store.clear()
+
+    def is_newer_than(self, time_s: float) -> bool:
+        """Say whether every reading has arrived since `time_s`."""
+        return all(self._stores[r.topic].arrival_s(r) > time_s for r in self._readings)
+
+    def problem(self, now_s: float) -> str | None:
+        """Return what is missing or too old at `now_s`, or None if every reading is fresh."""
+        for reading in self._readings:
+            store = self._stores[reading.topic]
+            arrival_s = store.arrival_s(reading)
+            if now_s - arrival_s <= reading.max_age_s:
+                continue
+            what = f"{reading.name} ({reading.field} on {reading.topic!r})"
+            if arrival_s != NEVER_S:
+                age_s = now_s - arrival_s
+                return f"{what} is {age_s:.3f} s old, more than {reading.max_age_s} s"
+            if isinstance(store, JointStateStore) and reading.joints:
+                return f"no {what} received for joints {store.missing_joints(reading)}"
+            return f"no {what} received"
+        return None
+
+    def snapshot(self) -> dict[str, NDArray[np.float64]]:
+        """Return a copy of all values, by reading name; ask `problem` first."""
+        return {r.name: self._stores[r.topic].values(r) for r in self._readings}

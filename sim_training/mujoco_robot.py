@@ -1,0 +1,159 @@
+"""A MuJoCo model seen as a robot: joints by name, commands in the task's unit, physics steps."""
+
+from pathlib import Path
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
+from numpy.typing import NDArray
+
+from sac_ros.task.task_spec import TaskError, TaskSpec
+
+ONE_DOF_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+
+
+class MujocoRobot:
+    """The model of one task, stepped one physics step at a time.
+
+    With a gymnasium_id, model and start poses are the environment's own; with an MJCF file, they
+    come from the file and the task's reset noise.
+    """
+
+    def __init__(self, task: TaskSpec, seed: int) -> None:
+        self.task = task
+        self._rng = np.random.default_rng(seed)
+        self._env: MujocoEnv | None = None
+        self._env_seed: int | None = seed
+        if task.simulator.gymnasium_id is not None:
+            self._env = _mujoco_env(task.simulator.gymnasium_id)
+            self.model, self.data = self._env.model, self._env.data
+        else:
+            self.model = _load_model(Path(task.simulator.mjcf or ""))
+            self.data = mujoco.MjData(self.model)
+        self.steps_per_control = _whole_steps(task, self.timestep_s)
+        one_dof = [
+            index
+            for index in range(self.model.njnt)
+            if self.model.jnt_type[index] in ONE_DOF_JOINTS
+        ]
+        self.joint_names = tuple(self.model.joint(index).name for index in one_dof)
+        self._qpos_columns = self.model.jnt_qposadr[one_dof]
+        self._dof_columns = self.model.jnt_dofadr[one_dof]
+        self._actuators, self._gears = self._actuators_of(task.action.joints)
+        self._columns = {
+            reading.name: np.array([self._joint_index(joint) for joint in reading.joints])
+            for reading in task.readings
+        }
+        self.reset()
+
+    @property
+    def timestep_s(self) -> float:
+        """Duration of one physics step."""
+        return float(self.model.opt.timestep)
+
+    def reset(self) -> None:
+        """Put the robot at a fresh start pose, at rest but for the task's noise."""
+        if self._env is not None:
+            self._env.reset(seed=self._env_seed)
+            self._env_seed = None
+            return
+        keyframe = self.task.simulator.keyframe
+        if keyframe is None:
+            mujoco.mj_resetData(self.model, self.data)
+        else:
+            mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key(keyframe).id)
+        position_noise = self.task.simulator.reset_position_noise
+        velocity_noise = self.task.simulator.reset_velocity_noise
+        count = len(self._qpos_columns)
+        self.data.qpos[self._qpos_columns] += self._rng.uniform(-1.0, 1.0, count) * position_noise
+        self.data.qvel[self._dof_columns] += self._rng.uniform(-1.0, 1.0, count) * velocity_noise
+        mujoco.mj_forward(self.model, self.data)
+
+    def set_command(self, command: NDArray[np.float64]) -> None:
+        """Apply a command [A] in the task's unit from the next physics step on."""
+        self.data.ctrl[self._actuators] = command / self._gears
+
+    def step(self) -> None:
+        """Advance by one physics step."""
+        mujoco.mj_step(self.model, self.data)
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """Joint positions in the order of `joint_names`, in rad or m."""
+        return np.array(self.data.qpos[self._qpos_columns])
+
+    @property
+    def velocity(self) -> NDArray[np.float64]:
+        """Joint velocities in the order of `joint_names`, in rad/s or m/s."""
+        return np.array(self.data.qvel[self._dof_columns])
+
+    @property
+    def effort(self) -> NDArray[np.float64]:
+        """Actuator efforts in the order of `joint_names`, in N m or N."""
+        return np.array(self.data.qfrc_actuator[self._dof_columns])
+
+    def readings(self) -> dict[str, NDArray[np.float64]]:
+        """Return the task's readings without a detour over ROS messages."""
+        fields = {"position": self.position, "velocity": self.velocity, "effort": self.effort}
+        return {
+            reading.name: fields[reading.field][self._columns[reading.name]]
+            for reading in self.task.readings
+        }
+
+    def close(self) -> None:
+        """Release the environment, where there is one."""
+        if self._env is not None:
+            self._env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
+
+    def _joint_index(self, joint: str) -> int:
+        if joint not in self.joint_names:
+            raise TaskError(
+                f"task {self.task.name!r} names joint {joint!r}, but the model has"
+                f" {list(self.joint_names)}"
+            )
+        return self.joint_names.index(joint)
+
+    def _actuators_of(
+        self, joints: tuple[str, ...]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return actuator index and gear of each commanded joint.
+
+        MuJoCo's control of a motor is effort divided by gear; a position or velocity servo takes
+        its command as it is.
+        """
+        driven = {
+            self.model.joint(self.model.actuator_trnid[index, 0]).name: index
+            for index in range(self.model.nu)
+        }
+        missing = [joint for joint in joints if joint not in driven]
+        if missing:
+            raise TaskError(f"no actuator drives {missing}; the model's drive {list(driven)}")
+        indices = np.array([driven[joint] for joint in joints])
+        if self.task.action.kind != "effort":
+            return indices, np.ones(len(joints))
+        return indices, self.model.actuator_gear[indices, 0].copy()
+
+
+def _mujoco_env(gymnasium_id: str) -> MujocoEnv:
+    env = gymnasium.make(gymnasium_id).unwrapped
+    if not isinstance(env, MujocoEnv):
+        raise TaskError(f"{gymnasium_id} is not a MuJoCo environment, so it makes no robot")
+    return env
+
+
+def _load_model(path: Path) -> mujoco.MjModel:
+    try:
+        return mujoco.MjModel.from_xml_path(str(path))
+    except ValueError as error:
+        raise TaskError(f"MuJoCo cannot load {path}: {error}") from error
+
+
+def _whole_steps(task: TaskSpec, timestep_s: float) -> int:
+    steps = round(task.control_period_s / timestep_s)
+    if steps < 1 or abs(steps * timestep_s - task.control_period_s) > 1e-9:
+        raise TaskError(
+            f"control_period_s {task.control_period_s} of task {task.name!r} is not a multiple of"
+            f" the model's time step {timestep_s}"
+        )
+    return steps

@@ -1,0 +1,221 @@
+"""A MuJoCo robot that speaks ROS 2: the stand-in for hardware, true to the simulator."""
+
+import time
+from array import array
+from typing import Final
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+
+from sac_ros.errors import InputError
+from sac_ros.nodes.node_process import run_process
+from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.mujoco_robot import MujocoRobot
+
+# Reliable, as joint_state_broadcaster does it: every kind of subscriber hears it.
+STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+CLOCK_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LOG_INTERVAL_S = 2.0
+MAX_CATCH_UP_S = 0.1
+"""A pause longer than this is not made up for: the simulation falls behind, and says so."""
+
+
+class SimRobotNode(Node):
+    """Steps a MuJoCo model in real time, publishes its joints, takes commands.
+
+    Until the first command after a start or a reset it stands still at its start pose, as
+    Gymnasium's environments do; when commands stop coming it gets the task's safe command.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sim_robot")
+        _declare_parameters(self)
+        self._command: NDArray[np.float64] = np.zeros(0)
+        self._is_held = True
+        self._num_steps = 0
+        self._last_command_step = 0
+
+    def start(self) -> None:
+        """Load the model, connect, and begin to step; raise InputError for a wrong parameter."""
+        task = _read_task(self)
+        self._robot = MujocoRobot(task, int(self.get_parameter("seed").value))
+        self._real_time_factor = float(self.get_parameter("real_time_factor").value)
+        self._command_timeout_s = float(self.get_parameter("command_timeout_s").value)
+        self._safe_command = np.array(task.action.safe_command)
+        self._low, self._high = np.array(task.action.low), np.array(task.action.high)
+        self._command = self._safe_command
+        self._state = JointState(name=list(self._robot.joint_names))
+        self._states = self.create_publisher(JointState, "joint_states", STATE_QOS)
+        # The one absolute name: rclpy's simulated time listens to /clock and nowhere else.
+        self._clocks = (
+            self.create_publisher(ClockMessage, "/clock", CLOCK_QOS)
+            if self.get_parameter("publish_clock").value
+            else None
+        )
+        self.create_subscription(
+            Float64MultiArray, task.action.topic, self._on_command, COMMAND_QOS
+        )
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self._started_s = time.monotonic()
+        self._steps_at_start = 0
+        self.create_timer(
+            self._robot.timestep_s / self._real_time_factor,
+            self._on_timer,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self.get_logger().info(
+            f"robot of task {task.name!r} with joints {list(self._robot.joint_names)}, a physics"
+            f" step every {self._robot.timestep_s} s, at {self._real_time_factor} x real time"
+        )
+
+    def _on_timer(self) -> None:
+        """Take every physics step that is due by now, and publish each."""
+        elapsed_s = (time.monotonic() - self._started_s) * self._real_time_factor
+        due = self._steps_at_start + int(elapsed_s / self._robot.timestep_s)
+        if (
+            due - self._num_steps
+        ) * self._robot.timestep_s / self._real_time_factor > MAX_CATCH_UP_S:
+            self.get_logger().warning(
+                "slower than asked for: simulated time falls behind",
+                throttle_duration_sec=LOG_INTERVAL_S,
+            )
+            self._started_s = time.monotonic()
+            self._steps_at_start = self._num_steps
+            due = self._num_steps + 1
+        while self._num_steps < due:
+            self._step()
+
+    def _step(self) -> None:
+        self._num_steps += 1
+        if not self._is_held:
+            silent_s = (self._num_steps - self._last_command_step) * self._robot.timestep_s
+            if silent_s > self._command_timeout_s:
+                self._command = self._safe_command
+                self.get_logger().warning(
+                    f"no command for {self._command_timeout_s} s: safe command",
+                    throttle_duration_sec=LOG_INTERVAL_S,
+                )
+            self._robot.set_command(self._command)
+            self._robot.step()
+        self._publish()
+
+    def _publish(self) -> None:
+        stamp = self._stamp()
+        if self._clocks is not None:
+            self._clocks.publish(ClockMessage(clock=stamp))
+        self._state.header.stamp = stamp
+        self._state.position = array("d", self._robot.position)
+        self._state.velocity = array("d", self._robot.velocity)
+        self._state.effort = array("d", self._robot.effort)
+        self._states.publish(self._state)
+
+    def _stamp(self) -> Time:
+        """Return simulated time, which goes on while the robot is held or reset."""
+        nanoseconds = round(self._num_steps * self._robot.timestep_s * 1e9)
+        return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        command: NDArray[np.float64] = np.array(message.data, dtype=np.float64)
+        if command.shape != self._low.shape or not np.isfinite(command).all():
+            self.get_logger().warning(
+                f"ignored a command with {len(command)} entries {command}, expected"
+                f" {len(self._low)} finite numbers",
+                throttle_duration_sec=LOG_INTERVAL_S,
+            )
+            return
+        # Motors have limits too, whatever they are asked for.
+        self._command = np.clip(command, self._low, self._high)
+        self._last_command_step = self._num_steps
+        self._is_held = False
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._robot.reset()
+        self._command = self._safe_command
+        self._is_held = True
+        response.success = True
+        response.message = "at a start pose; held until the first command"
+        return response
+
+
+def _read_task(node: Node) -> TaskSpec:
+    name = str(node.get_parameter("task").value)
+    if not name:
+        raise InputError("parameter 'task' is empty; give a task name or .yaml file")
+    task = load_task(name)
+    if task.action.type != "std_msgs/msg/Float64MultiArray":
+        raise InputError(
+            f"the simulated robot takes Float64MultiArray commands, but task {name!r} sends"
+            f" {task.action.type}"
+        )
+    return task
+
+
+def _declare_parameters(node: Node) -> None:
+    node.declare_parameter(
+        "task", "", ParameterDescriptor(description="Task name, or path of a task .yaml.")
+    )
+    node.declare_parameter(
+        "seed",
+        0,
+        ParameterDescriptor(
+            description="Seed of the start poses.",
+            integer_range=[IntegerRange(from_value=0, to_value=2**31 - 1, step=1)],
+        ),
+    )
+    node.declare_parameter(
+        "publish_clock",
+        True,
+        ParameterDescriptor(description="Publish simulated time on /clock."),
+    )
+    for name, default, low, high, description in (
+        ("real_time_factor", 1.0, 0.01, 100.0, "Simulated seconds for each real second."),
+        (
+            "command_timeout_s",
+            0.5,
+            0.0,
+            60.0,
+            "Simulated time in s without a command after which the safe command is applied.",
+        ),
+    ):
+        node.declare_parameter(
+            name,
+            default,
+            ParameterDescriptor(
+                description=description,
+                floating_point_range=[FloatingPointRange(from_value=low, to_value=high, step=0.0)],
+            ),
+        )
+
+
+class SimRobotProcess:
+    """The simulated robot as a process of its own."""
+
+    def __init__(self) -> None:
+        self.node: Final = SimRobotNode()
+
+    def start(self) -> None:
+        """Load the model and begin to step."""
+        self.node.start()
+
+    def is_done(self) -> bool:
+        """Never: it ends by a signal."""
+        return False
+
+    def finish(self) -> None:
+        """Nothing to do: nothing real moves."""
+
+
+def main() -> int:
+    """Run until SIGINT or SIGTERM; return the exit status."""
+    return run_process(SimRobotProcess)
