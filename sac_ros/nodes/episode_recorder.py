@@ -4,14 +4,13 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.subscription import MessageInfo
 from std_msgs.msg import Float64MultiArray, String
 
 from sac_ros.errors import InputError
@@ -21,6 +20,9 @@ from sac_ros.nodes.policy_node import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
+
+if TYPE_CHECKING:  # a name that Jazzy's rclpy does not have
+    from rclpy.subscription import MessageInfo
 
 # Deep and best effort: every message counts, and nobody has to wait for us.
 LISTENING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -65,11 +67,11 @@ class CommandTiming:
         self.latencies_ms: list[float] = []
         self.periods_s: list[float] = []
 
-    def add_sensor(self, message: object, info: MessageInfo) -> None:
+    def add_sensor(self, message: object, info: "MessageInfo") -> None:
         """Remember when a sensor message was published."""
         self._sensor_ns = info["source_timestamp"]
 
-    def add_command(self, message: object, info: MessageInfo) -> None:
+    def add_command(self, message: object, info: "MessageInfo") -> None:
         """Count one command."""
         now_ns = info["source_timestamp"]
         if 0 < self._sensor_ns <= now_ns:
