@@ -1,0 +1,48 @@
+"""Options from a dataclass: its fields are the options, their docstrings are the help."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from sac_ros.errors import InputError
+
+T = TypeVar("T")
+
+
+class OptionError(InputError):
+    """An option is unknown, lacks its value, or its value cannot be used."""
+
+
+def parse_options(
+    cls: type[T], argv: Sequence[str], *, prog: str, description: str, default: T | None = None
+) -> T:
+    """Build `cls` from a command line; options that are not given keep the value of `default`.
+
+    Prints the help and exits for `--help`; raises OptionError, in one line, for anything wrong.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            if default is None:
+                return tyro.cli(cls, args=argv, prog=prog, description=description)
+            return tyro.cli(cls, args=argv, prog=prog, description=description, default=default)
+    except SystemExit as error:
+        if error.code in (0, None):
+            raise
+        raise OptionError(_one_line(complaint.getvalue(), prog)) from error
+
+
+def _one_line(complaint: str, prog: str) -> str:
+    """Take the sentences out of tyro's box, up to the help text that it repeats."""
+    sentences: list[str] = []
+    for line in complaint.splitlines():
+        text = line.strip("│ ")
+        if text.startswith(("╭", "╰", "─")) or not text:
+            continue
+        if text.startswith(("Argument helptext", "For full helptext")):
+            break
+        sentences.append(text)
+    return f"{' '.join(sentences)}; {prog} --help lists every option"
