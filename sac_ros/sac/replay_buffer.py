@@ -14,6 +14,8 @@ from torch import Tensor
 
 from sac_ros.errors import InputError
 
+_FLOAT_BYTES = 4
+
 
 class BufferMemoryError(InputError):
     """The replay buffer asked for does not fit into this machine's memory."""
@@ -50,7 +52,7 @@ class ReplayBuffer:
         """Transitions ever added; transition i lies in row i modulo capacity."""
         self._device = torch.device(device)
         self._rng = np.random.default_rng(seed)
-        self._rows = _allocate(capacity, 2 * obs_dim + action_dim + 3)
+        self._rows = _allocate(capacity, _row_width(obs_dim, action_dim))
         self._rows_np = self._rows.numpy()  # the same memory
 
     def __len__(self) -> int:
@@ -109,6 +111,11 @@ class ReplayBuffer:
         )
 
     @property
+    def row_bytes(self) -> int:
+        """Size of one packed row."""
+        return _FLOAT_BYTES * _row_width(self.obs_dim, self.action_dim)
+
+    @property
     def first_kept(self) -> int:
         """Index, counted since the buffer began, of the oldest transition still in it."""
         return self.num_added - len(self)
@@ -124,7 +131,7 @@ class ReplayBuffer:
 
     @property
     def rng_state(self) -> Mapping[str, object]:
-        """The sampling generator's state, as JSON can hold it."""
+        """The sampling generator's state; JSON can hold it."""
         return self._rng.bit_generator.state
 
     def restore(
@@ -150,15 +157,19 @@ class ReplayBuffer:
         self.num_added += len(rows)
 
 
+def _row_width(obs_dim: int, action_dim: int) -> int:
+    return 2 * obs_dim + action_dim + 3
+
+
 def _allocate(capacity: int, row_width: int) -> Tensor:
-    needed = capacity * row_width * 4
+    needed = capacity * row_width * _FLOAT_BYTES
     available = _available_memory_bytes()
     # Asked beforehand: Linux grants more than it has and kills the process hours later.
     if needed > available:
         raise BufferMemoryError(
             f"a replay buffer of {capacity} transitions of {row_width} floats needs"
             f" {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available;"
-            f" lower buffer_capacity to at most {available // (row_width * 4)}"
+            f" lower buffer_capacity to at most {available // (row_width * _FLOAT_BYTES)}"
         )
     return torch.empty(capacity, row_width)
 
