@@ -30,27 +30,45 @@ LISTENING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 @dataclass
 class EpisodeTally:
-    """What is known of the episodes so far."""
+    """Returns of the episodes that were heard whole, from their first step to their end."""
 
     returns: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     endings: list[str] = field(default_factory=list)
     num_lost_transitions: int = 0
-    _return: float = 0.0
+    num_broken_episodes: int = 0
+    """Joined late, broken off, or with a loss; their returns would be too low, so none is given."""
+    _episode: int = -1
     _next_step: int = 0
+    _return: float = 0.0
+    _is_whole: bool = True
 
     def add(self, transition: Transition) -> None:
         """Count one transition; a gap in its step numbers is a loss."""
-        if transition.step < self._next_step:  # the last episode broke off without an end
-            self._return, self._next_step = 0.0, 0
-        self.num_lost_transitions += transition.step - self._next_step
+        if transition.episode != self._episode:
+            if self._next_step > 0:
+                self.num_broken_episodes += 1  # its end never came
+            self._begin(transition.episode, is_whole=transition.step == 0)
+        elif transition.step != self._next_step:
+            self.num_lost_transitions += transition.step - self._next_step
+            self._is_whole = False
         self._next_step = transition.step + 1
         self._return += transition.reward
         if transition.terminated or transition.truncated:
+            self._end(transition)
+
+    def _begin(self, episode: int, is_whole: bool) -> None:
+        self._episode, self._next_step = episode, 0
+        self._return, self._is_whole = 0.0, is_whole
+
+    def _end(self, transition: Transition) -> None:
+        if self._is_whole:
             self.returns.append(self._return)
             self.lengths.append(self._next_step)
             self.endings.append("terminated" if transition.terminated else "truncated")
-            self._return, self._next_step = 0.0, 0
+        else:
+            self.num_broken_episodes += 1
+        self._next_step = 0
 
 
 class CommandTiming:
@@ -137,6 +155,7 @@ class EpisodeRecorder(Node):
             "episode_lengths": self.tally.lengths,
             "endings": self.tally.endings,
             "lost_transitions": self.tally.num_lost_transitions,
+            "broken_episodes": self.tally.num_broken_episodes,
             "control_period_s": _spread(timing.periods_s if timing else []),
             "latency_ms": _spread(timing.latencies_ms if timing else []),
         }
