@@ -1,0 +1,138 @@
+"""Real node processes for tests, and a node of the test's own that talks to them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+import rclpy
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+PATIENCE_S = 20.0
+
+
+class NodeProcess:
+    """One of our executables, started as a process; ended with the `with` block."""
+
+    def __init__(self, program: str, *parameters: str, log: Path) -> None:
+        arguments = [item for parameter in parameters for item in ("-p", parameter)]
+        start = f"import sac_ros.nodes.executables as e; e.{program}()"
+        command = [sys.executable, "-c", start, *(["--ros-args", *arguments] if arguments else [])]
+        self._log = log
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+            )
+
+    def __enter__(self) -> "NodeProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType
+    ) -> None:
+        self.stop()
+        if error is not None:
+            print(f"--- {self._log.name}\n{self.output}")
+
+    @property
+    def output(self) -> str:
+        """Everything it has printed so far."""
+        return self._log.read_text()
+
+    def wait(self) -> int:
+        """Return the exit status once it ends by itself."""
+        return self._process.wait(PATIENCE_S)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            return self._process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+
+
+class Observer:
+    """A node in the test's process, spun only while the test waits for something."""
+
+    def __init__(self) -> None:
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self.node = Node("observer", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+
+    def close(self) -> None:
+        """Leave ROS."""
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Spin until the condition holds; fail with `what` if it never does."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def spin_for(self, duration_s: float) -> None:
+        """Spin for a while: only to see that something does not happen."""
+        deadline_s = time.monotonic() + duration_s
+        while time.monotonic() < deadline_s:
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def call(self, service_type: type, name: str, request: object) -> object:
+        """Call a service and return its response."""
+        client = self.node.create_client(service_type, name)
+        try:
+            self.wait_until(client.service_is_ready, f"service {name}")
+            future = client.call_async(request)
+            self.wait_until(future.done, f"an answer of {name}")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def change_state(self, transition: int) -> bool:
+        """Ask the policy node for a lifecycle transition; return whether it succeeded."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call(ChangeState, "policy_node/change_state", request).success)
+
+    def state(self) -> int:
+        """Return the policy node's lifecycle state."""
+        return int(
+            self.call(GetState, "policy_node/get_state", GetState.Request()).current_state.id
+        )
+
+    def wait_for_state(self, wanted: int) -> None:
+        """Wait until the policy node is in a lifecycle state."""
+        self.wait_until(lambda: self.state() == wanted, f"state {wanted}")
+
+    def wait_until_active(self) -> None:
+        """Wait until the policy node is active."""
+        self.wait_for_state(State.PRIMARY_STATE_ACTIVE)
+
+
+@contextmanager
+def observing() -> Iterator[Observer]:
+    """Give the test an observer and take it away again."""
+    observer = Observer()
+    try:
+        yield observer
+    finally:
+        observer.close()
