@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sac_ros.sac.sac_config import SACConfig
+from sac_ros.task.strict_yaml import ConfigError, read_yaml
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "sac.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gamma", 0.0),
+        ("gamma", 1.0),
+        ("tau", 0.0),
+        ("tau", 1.1),
+        ("actor_learning_rate", 0.0),
+        ("critic_learning_rate", -1.0),
+        ("alpha_learning_rate", float("inf")),
+        ("batch_size", 0),
+        ("hidden_sizes", ()),
+        ("hidden_sizes", (64, 0)),
+        ("num_critics", 1),
+        ("initial_alpha", 0.0),
+        ("fixed_alpha", -0.1),
+        ("fixed_alpha", float("nan")),
+        ("target_entropy", float("nan")),
+        ("buffer_capacity", 255),
+        ("learning_starts", -1),
+        ("utd_ratio", 0.0),
+        ("utd_ratio", float("nan")),
+    ],
+)
+def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        SACConfig(**{name: value})
+
+
+def test_shipped_file_says_the_defaults_and_leaves_none_out() -> None:
+    assert read_yaml(PUBLISHED, SACConfig) == SACConfig()
+    assert set(yaml.safe_load(PUBLISHED.read_text())) == set(SACConfig.__dataclass_fields__)
+
+
+def test_misspelt_key_is_refused_with_file_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "sac.yaml"
+    path.write_text("gama: 0.98\n")
+
+    with pytest.raises(ConfigError, match=r"sac\.yaml.*gama"):
+        read_yaml(path, SACConfig)
