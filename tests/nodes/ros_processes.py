@@ -90,6 +90,10 @@ class Observer:
             assert time.monotonic() < deadline_s, f"waited in vain for {what}"
             self._executor.spin_once(timeout_sec=0.02)
 
+    def wait_for_output(self, process: NodeProcess, text: str) -> None:
+        """Spin until a process has printed this."""
+        self.wait_until(lambda: text in process.output, f"{text!r} in the log")
+
     def spin_for(self, duration_s: float) -> None:
         """Spin for a while: only to see that something does not happen."""
         deadline_s = time.monotonic() + duration_s

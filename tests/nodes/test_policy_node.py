@@ -1,0 +1,290 @@
+"""The policy node as a process, over DDS: what it refuses, when it commands, how it stops."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from lifecycle_msgs.msg import State, Transition
+from linear_policy import write_linear_policy
+from ros_processes import NodeProcess, Observer, observing
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+
+from sac_ros.task.task_spec import load_task
+
+pytestmark = pytest.mark.ros
+
+TASK = load_task("inverted_pendulum")
+# Always asks for half of the full force, so that the safe command (0 N) can be told apart.
+GAIN = np.array([[0.0, 0.0, 0.0, np.arctanh(0.5)]])
+HALF_FORCE_N = 150.0
+
+
+class Robot:
+    """Publishes joints when told to, and remembers every command."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.commands: list[list[float]] = []
+        node = observer.node
+        node.create_subscription(
+            Float64MultiArray, "joint_commands", lambda m: self.commands.append(list(m.data)), 100
+        )
+        self._publishers = [node.create_publisher(JointState, "joint_states", 10) for _ in "ab"]
+
+    def send(
+        self,
+        names: tuple[str, ...] = ("slider", "hinge"),
+        position: tuple[float, ...] | None = None,
+        velocity: tuple[float, ...] | None = None,
+        publisher: int = 0,
+    ) -> None:
+        """Publish one JointState; velocity 1 makes the policy ask for half of the force."""
+        self._publishers[publisher].publish(
+            JointState(
+                name=list(names),
+                position=list((0.0,) * len(names) if position is None else position),
+                velocity=list((1.0,) * len(names) if velocity is None else velocity),
+            )
+        )
+
+    def drive(self, wanted: float, **message: object) -> None:
+        """Publish joints until this command comes back."""
+        self.commands.clear()
+
+        def answered() -> bool:
+            self.send(**message)  # type: ignore[arg-type]
+            return bool(self.commands) and abs(self.commands[-1][0] - wanted) < 1e-3
+
+        self.observer.wait_until(answered, f"command {wanted}")
+
+    def wait_for_connection(self) -> None:
+        """Wait until the node and we have found each other's topics."""
+        node = self.observer.node
+        self.observer.wait_until(
+            lambda: (
+                self._publishers[0].get_subscription_count() == 1
+                and node.count_publishers("joint_commands") == 1
+            ),
+            "discovery",
+        )
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    with observing() as observer:
+        yield Robot(observer)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    return write_linear_policy(tmp_path / "policy.onnx", TASK, GAIN)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "policy_node.log"
+
+
+def started(policy: Path, log: Path, *parameters: str) -> NodeProcess:
+    return NodeProcess("policy_node", f"policy:={policy}", "autostart:=true", *parameters, log=log)
+
+
+@pytest.mark.parametrize("act_on", ["timer", "observation"])
+def test_joints_are_matched_by_name_in_any_order_from_several_publishers(
+    robot: Robot, policy: Path, log: Path, act_on: str
+) -> None:
+    with started(policy, log, f"act_on:={act_on}"):
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N, names=("gripper", "hinge", "slider"), velocity=(9.0, 1.0, 9.0))
+        # Half of the joints from one publisher, half from another.
+        robot.commands.clear()
+
+        def answered() -> bool:
+            robot.send(("hinge",), velocity=(-1.0,), publisher=0)
+            robot.send(("slider",), velocity=(1.0,), publisher=1)
+            return bool(robot.commands) and abs(robot.commands[-1][0] + HALF_FORCE_N) < 1e-3
+
+        robot.observer.wait_until(answered, "a command from both publishers' joints")
+
+
+def test_nothing_is_commanded_before_every_joint_has_been_heard(
+    robot: Robot, policy: Path, log: Path
+) -> None:
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        deadline_s = time.monotonic() + 3.0
+        while time.monotonic() < deadline_s:
+            robot.send(("slider",))
+            robot.observer.spin_for(0.02)
+        assert robot.commands == []
+        robot.observer.wait_for_output(node, "for joints ['hinge']")
+        robot.drive(HALF_FORCE_N)
+
+
+def test_sensor_that_falls_silent_gives_the_safe_command_until_it_is_back(
+    robot: Robot, policy: Path, log: Path
+) -> None:
+    with started(policy, log, "act_on:=observation") as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        robot.commands.clear()
+        robot.observer.wait_until(lambda: [0.0] in robot.commands, "the safe command")
+        robot.observer.wait_until(lambda: robot.commands[-3:] == [[0.0]] * 3, "more of it")
+        robot.observer.wait_for_output(node, "more than 0.1 s")
+        robot.drive(HALF_FORCE_N)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"position": (float("nan"), 0.0)},
+        {"velocity": (1.0, float("inf"))},
+    ],
+)
+def test_reading_that_is_not_finite_gives_the_safe_command(
+    robot: Robot, policy: Path, log: Path, message: dict[str, tuple[float, ...]]
+) -> None:
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        robot.drive(0.0, **message)
+        robot.observer.wait_for_output(node, "not finite")
+        assert np.isfinite(robot.commands).all()
+
+
+def test_message_whose_lengths_disagree_is_ignored_and_named(
+    robot: Robot, policy: Path, log: Path
+) -> None:
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        robot.drive(0.0, velocity=(1.0, 1.0, 1.0))  # ignored, so the readings become stale
+        robot.observer.wait_for_output(node, "3 entries in velocity for 2 names")
+
+
+def test_deactivating_sends_the_safe_command_and_then_nothing(
+    robot: Robot, policy: Path, log: Path
+) -> None:
+    with started(policy, log):
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        assert robot.observer.change_state(Transition.TRANSITION_DEACTIVATE)
+        robot.observer.wait_until(lambda: robot.commands[-1] == [0.0], "the safe command")
+        robot.commands.clear()
+        for _ in range(10):
+            robot.send()
+            robot.observer.spin_for(0.02)
+        assert robot.commands == []
+
+
+def test_node_goes_through_its_whole_life_twice(robot: Robot, policy: Path, log: Path) -> None:
+    with NodeProcess("policy_node", f"policy:={policy}", log=log):
+        for _ in range(2):
+            for transition, state in (
+                (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_INACTIVE),
+                (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_ACTIVE),
+            ):
+                assert robot.observer.change_state(transition)
+                assert robot.observer.state() == state
+            robot.wait_for_connection()
+            robot.drive(HALF_FORCE_N)
+            for transition, state in (
+                (Transition.TRANSITION_DEACTIVATE, State.PRIMARY_STATE_INACTIVE),
+                (Transition.TRANSITION_CLEANUP, State.PRIMARY_STATE_UNCONFIGURED),
+            ):
+                assert robot.observer.change_state(transition)
+                assert robot.observer.state() == state
+        assert robot.observer.change_state(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_sends_the_safe_command_on_the_way_out(
+    robot: Robot, policy: Path, log: Path, number: signal.Signals
+) -> None:
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        assert node.stop(number) == 0
+        robot.observer.wait_until(lambda: robot.commands[-1] == [0.0], "the safe command")
+
+
+def test_termination_stops_the_robot_and_deactivates_the_node(
+    robot: Robot, policy: Path, log: Path
+) -> None:
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        robot.drive(0.0, position=(0.0, 0.5))
+        robot.observer.wait_for_state(State.PRIMARY_STATE_INACTIVE)
+        robot.observer.wait_for_output(node, "the pole fell")
+
+
+def refused_configuration(robot: Robot, log: Path, *parameters: str) -> str:
+    """Configure, expect failure and an unconfigured node; return what it said."""
+    with NodeProcess("policy_node", *parameters, log=log) as node:
+        assert not robot.observer.change_state(Transition.TRANSITION_CONFIGURE)
+        assert robot.observer.state() == State.PRIMARY_STATE_UNCONFIGURED
+        return node.output
+
+
+def test_missing_policy_fails_the_transition(robot: Robot, log: Path) -> None:
+    assert "No such file" in refused_configuration(robot, log, "policy:=/nowhere/policy.onnx")
+
+
+def test_no_policy_fails_the_transition(robot: Robot, log: Path) -> None:
+    output = refused_configuration(robot, log, "act_on:=timer")
+    assert "'policy' is empty" in output
+
+
+def test_policy_of_another_task_fails_the_transition(robot: Robot, policy: Path, log: Path) -> None:
+    output = refused_configuration(robot, log, f"policy:={policy}", "task:=hopper")
+    assert "fingerprint" in output
+
+
+def test_truncated_policy_fails_the_transition(robot: Robot, policy: Path, log: Path) -> None:
+    policy.write_bytes(policy.read_bytes()[:-100])
+    assert "cut short" in refused_configuration(robot, log, f"policy:={policy}")
+
+
+def test_unknown_task_fails_the_transition(robot: Robot, policy: Path, log: Path) -> None:
+    output = refused_configuration(robot, log, f"policy:={policy}", "task:=hoper")
+    assert "known tasks" in output
+
+
+def test_unknown_choice_fails_the_transition(robot: Robot, policy: Path, log: Path) -> None:
+    output = refused_configuration(robot, log, f"policy:={policy}", "act_on:=always")
+    assert "expected one of ['timer', 'observation']" in output
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ("seed:=-1", "seed"),
+        ("seed:=1.5", "seed"),
+        ("reset_settle_s:=100.0", "reset_settle_s"),
+        ("executor:=fast", "executor"),
+        ("policy:=/nowhere.onnx", "could not start"),
+    ],
+)
+def test_bad_parameter_ends_the_process_with_status_2(
+    policy: Path, log: Path, parameter: str, reason: str
+) -> None:
+    with started(policy, log, parameter) as node:
+        assert node.wait() == 2
+        last_line = node.output.strip().splitlines()[-1]
+        assert reason in last_line and "Traceback" not in node.output

@@ -1,0 +1,183 @@
+"""The simulated robot as a process: true to the simulator, and safe to talk nonsense to."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from linear_policy import BALANCING_GAIN, write_linear_policy
+from ros_processes import NodeProcess, Observer, observing
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+
+from sac_ros.task.task_spec import load_task
+
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gymnasium"),
+]
+
+
+@pytest.fixture
+def observer() -> Iterator[Observer]:
+    with observing() as observer:
+        yield observer
+
+
+class Listener:
+    """Hears the robot's joints and clock, and commands it."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.states: list[JointState] = []
+        self.clocks: list[float] = []
+        node = observer.node
+        node.create_subscription(JointState, "joint_states", self.states.append, 100)
+        node.create_subscription(
+            Clock, "/clock", lambda m: self.clocks.append(m.clock.sec + m.clock.nanosec * 1e-9), 100
+        )
+        self._commands = node.create_publisher(Float64MultiArray, "joint_commands", 10)
+
+    def connect(self) -> None:
+        self.observer.wait_until(
+            lambda: bool(self.states) and self._commands.get_subscription_count() == 1, "the robot"
+        )
+
+    def command(self, *values: float) -> None:
+        self._commands.publish(Float64MultiArray(data=values))
+
+    def next_state(self) -> JointState:
+        self.states.clear()
+        self.observer.wait_until(lambda: bool(self.states), "a joint state")
+        return self.states[-1]
+
+
+def test_robot_stands_still_until_the_first_command_and_after_a_reset(
+    observer: Observer, tmp_path: Path
+) -> None:
+    with NodeProcess("sim_robot_node", "task:=inverted_pendulum", log=tmp_path / "robot.log"):
+        robot = Listener(observer)
+        robot.connect()
+        start = robot.next_state()
+        observer.spin_for(0.3)
+        assert robot.next_state().position == start.position
+
+        robot.command(300.0)
+        observer.wait_until(lambda: robot.states[-1].position[0] > 0.01, "the cart to move")
+
+        assert observer.call(Trigger, "sim_robot/reset", Trigger.Request()).success
+        observer.wait_until(
+            lambda: robot.next_state().position == robot.next_state().position, "stillness"
+        )
+        assert abs(robot.states[-1].position[0]) <= 0.011  # Gymnasium's start noise
+        assert robot.states[-1].position != start.position
+
+
+def test_clock_runs_at_the_real_time_factor(observer: Observer, tmp_path: Path) -> None:
+    parameters = ("task:=inverted_pendulum", "real_time_factor:=5.0")
+    with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log"):
+        robot = Listener(observer)
+        robot.connect()
+        robot.clocks.clear()
+        observer.spin_for(1.0)
+        assert np.all(np.diff(robot.clocks) > 0.0)
+        # A busy machine delays us, not simulated time; so the bounds are wide, not the factor.
+        assert 4.0 < robot.clocks[-1] - robot.clocks[0] < 6.5
+
+
+def test_command_that_makes_no_sense_is_ignored(observer: Observer, tmp_path: Path) -> None:
+    log = tmp_path / "robot.log"
+    with NodeProcess("sim_robot_node", "task:=inverted_pendulum", log=log) as process:
+        robot = Listener(observer)
+        robot.connect()
+        start = robot.next_state()
+        for values in ((float("nan"),), (1.0, 2.0), (), (float("inf"),)):
+            robot.command(*values)
+            observer.spin_for(0.1)
+        assert robot.next_state().position == start.position
+        observer.wait_for_output(process, "expected 1 finite numbers")
+
+
+def test_motors_do_not_exceed_their_limits(observer: Observer, tmp_path: Path) -> None:
+    with NodeProcess("sim_robot_node", "task:=inverted_pendulum", log=tmp_path / "robot.log"):
+        robot = Listener(observer)
+        robot.connect()
+
+        def pushed() -> bool:
+            robot.command(1e6)
+            return robot.next_state().effort[0] != 0.0
+
+        observer.wait_until(pushed, "an effort")
+        assert max(state.effort[0] for state in robot.states) <= 300.0
+
+
+def test_robot_falls_safe_when_commands_stop(observer: Observer, tmp_path: Path) -> None:
+    parameters = ("task:=inverted_pendulum", "command_timeout_s:=0.1")
+    with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log") as process:
+        robot = Listener(observer)
+        robot.connect()
+        robot.command(100.0)
+        observer.wait_until(lambda: robot.next_state().effort[0] == 100.0, "the effort")
+        observer.wait_until(lambda: robot.next_state().effort[0] == 0.0, "the safe command")
+        observer.wait_for_output(process, "no command for 0.1 s")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ("task:=nowhere", "known tasks"),
+        ("task:=''", "task"),
+        ("real_time_factor:=0.0", "real_time_factor"),
+        ("real_time_factor:=2", "real_time_factor"),
+        ("command_timeout_s:=-1.0", "command_timeout_s"),
+    ],
+)
+def test_bad_parameter_ends_the_process_with_status_2(
+    tmp_path: Path, parameter: str, reason: str
+) -> None:
+    parameters = ("task:=inverted_pendulum", parameter)
+    with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log") as process:
+        assert process.wait() == 2
+        assert reason in process.output and "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("act_on", ["timer", "observation"])
+def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: str) -> None:
+    task = load_task("inverted_pendulum")
+    policy = write_linear_policy(tmp_path / "policy.onnx", task, BALANCING_GAIN)
+    summary = tmp_path / "summary.json"
+    # The timer follows the robot's clock, so that it keeps up with the faster simulation.
+    policy_parameters = (f"policy:={policy}", f"act_on:={act_on}", "run:=episodes")
+    with (
+        NodeProcess(
+            "episode_recorder",
+            "episodes:=2",
+            f"output:={summary}",
+            "timeout_s:=15.0",
+            log=tmp_path / "recorder.log",
+        ) as recorder,
+        NodeProcess(
+            "sim_robot_node",
+            "task:=inverted_pendulum",
+            "real_time_factor:=10.0",
+            log=tmp_path / "robot.log",
+        ),
+        NodeProcess(
+            "policy_node",
+            *policy_parameters,
+            "autostart:=true",
+            "use_sim_time:=true",
+            log=tmp_path / "policy.log",
+        ),
+    ):
+        assert recorder.wait() == 0
+    measured = json.loads(summary.read_text())
+    assert measured["lost_transitions"] == 0
+    assert measured["endings"] == ["truncated"] * 2
+    assert measured["returns_over_ros"] == [1000.0] * 2
