@@ -20,11 +20,9 @@ class MujocoRobot:
     come from the file and the task's reset noise.
     """
 
-    def __init__(self, task: TaskSpec, seed: int) -> None:
+    def __init__(self, task: TaskSpec) -> None:
         self.task = task
-        self._rng = np.random.default_rng(seed)
         self._env: MujocoEnv | None = None
-        self._env_seed: int | None = seed
         if task.simulator.gymnasium_id is not None:
             self._env = _mujoco_env(task.simulator.gymnasium_id)
             self.model, self.data = self._env.model, self._env.data
@@ -45,18 +43,16 @@ class MujocoRobot:
             reading.name: np.array([self._joint_index(joint) for joint in reading.joints])
             for reading in task.readings
         }
-        self.reset()
 
     @property
     def timestep_s(self) -> float:
         """Duration of one physics step."""
         return float(self.model.opt.timestep)
 
-    def reset(self) -> None:
+    def reset(self, rng: np.random.Generator) -> None:
         """Put the robot at a fresh start pose, at rest but for the task's noise."""
         if self._env is not None:
-            self._env.reset(seed=self._env_seed)
-            self._env_seed = None
+            self._env.reset(seed=int(rng.integers(2**31)))
             return
         keyframe = self.task.simulator.keyframe
         if keyframe is None:
@@ -66,8 +62,8 @@ class MujocoRobot:
         position_noise = self.task.simulator.reset_position_noise
         velocity_noise = self.task.simulator.reset_velocity_noise
         count = len(self._qpos_columns)
-        self.data.qpos[self._qpos_columns] += self._rng.uniform(-1.0, 1.0, count) * position_noise
-        self.data.qvel[self._dof_columns] += self._rng.uniform(-1.0, 1.0, count) * velocity_noise
+        self.data.qpos[self._qpos_columns] += rng.uniform(-1.0, 1.0, count) * position_noise
+        self.data.qvel[self._dof_columns] += rng.uniform(-1.0, 1.0, count) * velocity_noise
         mujoco.mj_forward(self.model, self.data)
 
     def set_command(self, command: NDArray[np.float64]) -> None:

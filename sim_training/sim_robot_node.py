@@ -49,7 +49,9 @@ class SimRobotNode(Node):
     def start(self) -> None:
         """Load the model, connect, and begin to step; raise InputError for a wrong parameter."""
         task = _read_task(self)
-        self._robot = MujocoRobot(task, int(self.get_parameter("seed").value))
+        self._robot = MujocoRobot(task)
+        self._rng = np.random.default_rng(int(self.get_parameter("seed").value))
+        self._robot.reset(self._rng)
         self._real_time_factor = float(self.get_parameter("real_time_factor").value)
         self._command_timeout_s = float(self.get_parameter("command_timeout_s").value)
         self._safe_command = np.array(task.action.safe_command)
@@ -140,7 +142,7 @@ class SimRobotNode(Node):
         self._is_held = False
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._robot.reset()
+        self._robot.reset(self._rng)
         self._command = self._safe_command
         self._is_held = True
         response.success = True

@@ -38,7 +38,7 @@ class GymnasiumAsRobot:
         self.task = load_task(task_name)
         self.env = gymnasium.make(self.task.simulator.gymnasium_id)
         self.obs, _ = self.env.reset(seed=3)
-        robot = MujocoRobot(self.task, seed=0)
+        robot = MujocoRobot(self.task)
         self._names, self._gears = robot.joint_names, robot._gears
         robot.close()
         self._order = np.random.default_rng(0).permutation(len(self._names) + 1)
