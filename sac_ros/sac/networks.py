@@ -22,6 +22,9 @@ class SquashedGaussianActor(nn.Module):
 
     def __init__(self, obs_dim: int, action_dim: int, hidden_sizes: Sequence[int]) -> None:
         super().__init__()
+        self.obs_dim = obs_dim
+        self.action_dim = action_dim
+        self.hidden_sizes = tuple(hidden_sizes)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((obs_dim, *hidden_sizes)):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
