@@ -162,8 +162,13 @@ class EpisodeRecorder(Node):
 
     def write(self) -> None:
         """Write the summary to parameter `output`, if it names a file."""
-        if path := str(self.get_parameter("output").value):
-            Path(path).write_text(json.dumps(self.summary(), indent=2) + "\n")
+        name = str(self.get_parameter("output").value)
+        if not name:
+            return
+        # Whole at any moment: others watch it grow.
+        draft = Path(f"{name}.part")
+        draft.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        draft.replace(name)
 
     def _on_contract(self, message: String) -> None:
         """Learn from the policy node itself what to listen to."""
@@ -191,6 +196,7 @@ class EpisodeRecorder(Node):
                 f"episode {num_episodes + 1}: return {self.tally.returns[-1]:.1f} in"
                 f" {self.tally.lengths[-1]} steps, {self.tally.endings[-1]}"
             )
+            self.write()
 
 
 class RecorderProcess:
