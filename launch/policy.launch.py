@@ -1,0 +1,163 @@
+"""Run an exported policy on a robot: `ros2 launch sac_ros policy.launch.py policy:=FILE`.
+
+Topics follow `namespace`. To remap them, include this file in a launch file of your own, in a
+GroupAction after launch_ros' SetRemap.
+"""
+
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+# Launch arguments that are parameters of the node. An empty one leaves the parameter to the file.
+PARAMETER_TYPES = {"policy": str, "task": str, "act_on": str, "run": str, "use_sim_time": bool}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; the node follows once their values are known."""
+    parameter_file = Path(__file__).parents[1] / "config" / "policy_node.yaml"
+    as_in_file = "Empty: as params_file says."
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                "policy",
+                default_value="",
+                description=f"Path of the exported policy (.onnx). {as_in_file}",
+            ),
+            DeclareLaunchArgument(
+                "task",
+                default_value="",
+                description="Task name, or path of a task .yaml, that the policy must have been"
+                f" trained for. {as_in_file}",
+            ),
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=str(parameter_file),
+                description="Parameter file of the node. The arguments given here win over it.",
+            ),
+            DeclareLaunchArgument(
+                "act_on",
+                default_value="",
+                choices=["", "timer", "observation"],
+                description="Act at a fixed rate, or whenever the observation that is due arrives."
+                f" {as_in_file}",
+            ),
+            DeclareLaunchArgument(
+                "run",
+                default_value="",
+                choices=["", "continuous", "episodes"],
+                description="Run until the task's termination stops the robot, or in episodes with"
+                f" a reset of the robot before each. {as_in_file}",
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time",
+                default_value="",
+                description="Take the time from /clock (true, false), as with a simulated robot."
+                f" {as_in_file}",
+            ),
+            DeclareLaunchArgument(
+                "namespace",
+                default_value="",
+                description="Namespace of the node and of all its topics, such as robot1.",
+            ),
+            DeclareLaunchArgument(
+                "autostart",
+                default_value="true",
+                description="Configure and activate the node (true, false). If that fails, the"
+                " launch ends with a non-zero exit status.",
+            ),
+            DeclareLaunchArgument(
+                "log_level",
+                default_value="info",
+                choices=["debug", "info", "warn", "error", "fatal"],
+                description="Least severity that is logged.",
+            ),
+            OpaqueFunction(function=_start_policy_node),
+        ]
+    )
+
+
+def _start_policy_node(
+    context: LaunchContext,
+) -> list[RegisterEventHandler | LifecycleNode | EmitEvent]:
+    """Return the node, after the handlers that see to its transitions."""
+    parameter_file = Path(LaunchConfiguration("params_file").perform(context)).expanduser()
+    if not parameter_file.is_file():  # launch_ros would go on without it
+        raise FileNotFoundError(f"params_file {parameter_file} is not a file")
+    node = LifecycleNode(
+        package="sac_ros",
+        executable="policy_node",
+        name="policy_node",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[str(parameter_file), _given_parameters(context)],
+        ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+        output="screen",
+        on_exit=_fail_unless_shutting_down,
+    )
+    return [*_autostart(node), node, _change_state(node, Transition.TRANSITION_CONFIGURE)]
+
+
+def _given_parameters(context: LaunchContext) -> dict[str, ParameterValue]:
+    """Return the parameters whose launch argument is not empty, converted to their type."""
+    return {
+        name: ParameterValue(LaunchConfiguration(name), value_type=value_type)
+        for name, value_type in PARAMETER_TYPES.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+
+
+def _autostart(node: LifecycleNode) -> list[RegisterEventHandler]:
+    """Return handlers that activate a configured node and let the launch fail with it."""
+    reactions = [
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state="configuring",
+            goal_state="inactive",
+            entities=[_change_state(node, Transition.TRANSITION_ACTIVATE)],
+            # Whoever configures it again by hand decides when it moves.
+            handle_once=True,
+        )
+    ]
+    for start_state, goal_state, what in (
+        ("configuring", "unconfigured", "could not be configured"),
+        ("activating", "inactive", "could not be activated"),
+        (None, "errorprocessing", "had an error in a transition"),
+    ):
+        reactions.append(
+            OnStateTransition(
+                target_lifecycle_node=node,
+                start_state=start_state,
+                goal_state=goal_state,
+                entities=[OpaqueFunction(function=_fail, args=[f"policy_node {what}"])],
+            )
+        )
+    return [
+        RegisterEventHandler(reaction, condition=IfCondition(LaunchConfiguration("autostart")))
+        for reaction in reactions
+    ]
+
+
+def _change_state(node: LifecycleNode, transition: int) -> EmitEvent:
+    return EmitEvent(
+        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition),
+        condition=IfCondition(LaunchConfiguration("autostart")),
+    )
+
+
+def _fail(context: LaunchContext, what: str) -> None:
+    """End the launch: only an exception makes its exit status non-zero, Shutdown does not."""
+    raise RuntimeError(f"{what}; the reason stands above")
+
+
+def _fail_unless_shutting_down(event: ProcessExited, context: LaunchContext) -> None:
+    if not context.is_shutdown:
+        _fail(context, f"{event.process_name} ended with exit code {event.returncode}")

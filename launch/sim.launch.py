@@ -1,0 +1,108 @@
+"""Run a policy on a MuJoCo robot: `ros2 launch sac_ros sim.launch.py policy:=FILE`."""
+
+import atexit
+import tempfile
+from pathlib import Path
+
+import yaml
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetLaunchConfiguration,
+)
+from launch.events.process import ProcessExited
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from sac_ros.errors import InputError
+from sac_ros.policy.contract import open_sealed
+from sac_ros.task.strict_yaml import to_mapping
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Add the robot to what policy.launch.py starts."""
+    policy_launch = PythonLaunchDescriptionSource(str(Path(__file__).with_name("policy.launch.py")))
+    return LaunchDescription(
+        [
+            # Declared here first, the arguments that policy.launch.py has too take these defaults.
+            DeclareLaunchArgument("policy", description="Path of the exported policy (.onnx)."),
+            DeclareLaunchArgument(
+                "task",
+                default_value="",
+                description="Task name, or path of a task .yaml, for robot and policy. Empty: the"
+                " task that the policy carries.",
+            ),
+            DeclareLaunchArgument(
+                "run",
+                default_value="episodes",
+                choices=["continuous", "episodes"],
+                description="Run until the task's termination stops the robot, or in episodes with"
+                " a reset of the robot before each.",
+            ),
+            DeclareLaunchArgument(
+                "use_sim_time",
+                default_value="true",
+                description="Let the policy take the time from the robot's /clock (true, false).",
+            ),
+            DeclareLaunchArgument(
+                "real_time_factor",
+                default_value="1.0",
+                description="Simulated seconds for each real second, 0.01 to 100.",
+            ),
+            DeclareLaunchArgument(
+                "seed", default_value="0", description="Seed of the robot's start poses."
+            ),
+            OpaqueFunction(function=_choose_robot_task),
+            IncludeLaunchDescription(policy_launch),
+            Node(
+                package="sac_ros",
+                executable="sim_robot_node",
+                name="sim_robot",
+                namespace=LaunchConfiguration("namespace"),
+                parameters=[
+                    {
+                        "task": ParameterValue(LaunchConfiguration("robot_task"), value_type=str),
+                        "real_time_factor": ParameterValue(
+                            LaunchConfiguration("real_time_factor"), value_type=float
+                        ),
+                        "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                    }
+                ],
+                ros_arguments=["--log-level", LaunchConfiguration("log_level")],
+                output="screen",
+                on_exit=_fail_unless_shutting_down,
+            ),
+        ]
+    )
+
+
+def _choose_robot_task(context: LaunchContext) -> list[SetLaunchConfiguration]:
+    task = LaunchConfiguration("task").perform(context)
+    if not task:
+        task = str(_write_task(Path(LaunchConfiguration("policy").perform(context)).expanduser()))
+    return [SetLaunchConfiguration("robot_task", task)]
+
+
+def _write_task(policy: Path) -> Path:
+    """Write the task that a policy carries where the robot can read it, until the launch ends."""
+    try:
+        task = open_sealed(policy.read_bytes()).task
+    except InputError as error:
+        raise RuntimeError(f"policy {policy}: {error}") from error
+    folder = tempfile.TemporaryDirectory(prefix="sac_ros_")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "task.yaml"
+    path.write_text(yaml.safe_dump(to_mapping(task), sort_keys=False))
+    return path
+
+
+def _fail_unless_shutting_down(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch: only an exception makes its exit status non-zero, Shutdown does not."""
+    if not context.is_shutdown:
+        raise RuntimeError(
+            f"{event.process_name} ended with exit code {event.returncode}; the reason stands above"
+        )
