@@ -1,84 +1,33 @@
-"""The environment of a task: Gymnasium's own, seen as obs [O] and action [A] in [-1, 1].
+"""The environment of a task, seen as obs [O] and action [A] in [-1, 1].
 
 Shapes: n environments, O obs_dim, A action_dim.
 """
 
-import contextlib
 import math
-import sys
-from collections.abc import Iterator, Mapping
-from typing import TypeAlias, cast
+from collections.abc import Mapping
+from typing import cast
 
 import gymnasium as gym
-import mujoco
 import numpy as np
-from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
-from sac_ros.errors import InputError
 from sac_ros.task.task_spec import TaskSpec, generic_task
+from sim_training.box_env import BoxEnv, EnvError, NormalizedActionEnv
 from sim_training.episode_replay import ReplayableEnv
-
-BoxEnv: TypeAlias = gym.Env[NDArray[np.float32], NDArray[np.float32]]
-"""What everything in this room steps: obs [O] and action [A], float32."""
+from sim_training.model_advice import without_model_advice
+from sim_training.task_env import TaskEnv
 
 DEFAULT_TIME_LIMIT = 1000
 """Control steps an episode may take where an environment has no limit of its own."""
 DEFAULT_CONTROL_PERIOD_S = 0.05
 
 
-class EnvError(InputError):
-    """The environment is unknown, cannot be made, or is not one that SAC can act in."""
-
-
-class NormalizedActionEnv(
-    gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-):
-    """A Box environment whose action [-1, 1] maps onto its own range; nothing else changes."""
-
-    def __init__(self, env: BoxEnv, where: str) -> None:
-        super().__init__(env)
-        obs_space = _require_box(env.observation_space, "observation", where)
-        action_space = _require_box(env.action_space, "action", where)
-        low, high = action_space.low, action_space.high
-        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-            raise EnvError(
-                f"{where} has the action range {low.tolist()} to {high.tolist()}, but only finite"
-                " ranges can be mapped to [-1, 1]; wrap it in one with finite bounds"
-            )
-        self.own_action_space = action_space
-        # In float64, so that the ends of the range are met exactly.
-        self._centre = (high.astype(np.float64) + low) / 2.0
-        self._half_range = (high.astype(np.float64) - low) / 2.0
-        obs_dim, action_dim = math.prod(obs_space.shape), math.prod(action_space.shape)
-        self.observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
-        self.action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, object] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, object]]:
-        """Begin an episode; return its first obs [O]."""
-        obs, info = self.env.reset(seed=seed, options=options)
-        return _flat_float32(obs), info
-
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, object]]:
-        """Take an action [A] in [-1, 1]."""
-        space = self.own_action_space
-        own = self._centre + self._half_range * np.reshape(action, space.shape)
-        obs, reward, terminated, truncated, info = self.env.step(own.astype(space.dtype))
-        return _flat_float32(obs), float(reward), bool(terminated), bool(truncated), info
-
-
 def make_env(task: TaskSpec, render_mode: str | None = None) -> BoxEnv:
     """Return the environment of a task, with the task's time limit."""
     if task.simulator.gymnasium_id is None:
-        raise EnvError(
-            f"task {task.name!r} is simulated from a model file, which cannot be trained in yet;"
-            " give its simulator a gymnasium_id"
-        )
+        return TimeLimit(TaskEnv(task, render_mode), task.max_episode_steps)
     env = _make_gymnasium_env(task.simulator.gymnasium_id, task.max_episode_steps, render_mode)
     found = (env.observation_space.shape, env.action_space.shape)
     if found != ((task.obs_dim,), (task.action_dim,)):
@@ -119,6 +68,25 @@ def successor_obs(
     return successor
 
 
+def executed_action(
+    action: NDArray[np.float32], ended: NDArray[np.bool_], info: Mapping[str, object]
+) -> NDArray[np.float32]:
+    """Return the action [n, A] each environment really took.
+
+    A task's own environment limits an action as the robot's safety filter does and says what was
+    left of it; it is that which explains what followed. All others take what they are given.
+    """
+    executed = action.copy()
+    for index, has_ended in enumerate(ended):
+        # The vector environment moves what the last step of an episode said into `final_info`.
+        own_info = cast(
+            Mapping[str, NDArray[np.float64]], info["final_info"] if has_ended else info
+        )
+        if "executed_action" in own_info:
+            executed[index] = own_info["executed_action"][index]
+    return executed
+
+
 def gymnasium_task(env_id: str) -> TaskSpec:
     """Describe any Gymnasium environment with Box observation and Box action as a task."""
     env = _make_gymnasium_env(env_id, max_episode_steps=None, render_mode=None)
@@ -144,7 +112,7 @@ def _make_gymnasium_env(
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
         # Without the checker, which costs time at every step and talks about other people's code.
-        with _without_model_advice():
+        with without_model_advice():
             env = gym.make(
                 env_id,
                 max_episode_steps=max_episode_steps,
@@ -158,35 +126,6 @@ def _make_gymnasium_env(
     except EnvError:
         env.close()
         raise
-
-
-@contextlib.contextmanager
-def _without_model_advice() -> Iterator[None]:
-    """Keep MuJoCo from advising, once for every environment, how to rewrite Gymnasium's models."""
-    previous = mujoco.get_mju_user_warning()
-
-    def show(message: str) -> None:
-        if "is deprecated" not in message:
-            print(f"MuJoCo: {message}", file=sys.stderr)
-
-    mujoco.set_mju_user_warning(show)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(previous)
-
-
-def _require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) -> Box:
-    if not isinstance(space, Box) or math.prod(space.shape) == 0:
-        raise EnvError(
-            f"{where} has the {role} space {space}, but SAC here needs a Box with at least one"
-            " entry; choose an environment with continuous observations and actions"
-        )
-    return space
-
-
-def _flat_float32(obs: object) -> NDArray[np.float32]:
-    return np.asarray(obs, dtype=np.float32).reshape(-1)
 
 
 def _control_period_s(env: BoxEnv) -> float:

@@ -6,8 +6,7 @@ its reset and of the actions since. Both are small, and acting them again takes 
 Shapes: T steps so far in the episode, O obs_dim, A action_dim.
 """
 
-import copy
-from collections.abc import Mapping
+import json
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -21,8 +20,8 @@ class EpisodeRecord:
 
     seed: int
     """The last seed the environment was given."""
-    rng_state: Mapping[str, object] | None
-    """Its generator's state before the current reset; None if that reset was the seeded one."""
+    rng_state: str | None
+    """JSON: its generator's state before the current reset; None if that reset was the seeded."""
     actions: NDArray[np.float32]  # [T, A]
     obs: NDArray[np.float32]
     """The observation [O] they led to, to tell whether they do so again."""
@@ -36,7 +35,7 @@ class ReplayableEnv(
     def __init__(self, env: gym.Env[NDArray[np.float32], NDArray[np.float32]]) -> None:
         super().__init__(env)
         self._seed: int | None = None
-        self._rng_state: Mapping[str, object] | None = None
+        self._rng_state: str | None = None
         self._actions: list[NDArray[np.float32]] = []
         self._obs = np.zeros(env.observation_space.shape or (), dtype=np.float32)
 
@@ -54,7 +53,7 @@ class ReplayableEnv(
         elif self._seed is None:
             raise ValueError("the first reset needs a seed, or its episode cannot be repeated")
         else:
-            self._rng_state = copy.deepcopy(self.np_random.bit_generator.state)
+            self._rng_state = json.dumps(self.np_random.bit_generator.state)
         self._actions = []
         self._obs, info = self.env.reset(seed=seed, options=options)
         return self._obs, info
@@ -88,7 +87,7 @@ class ReplayableEnv(
         # Seeded even when the random state follows: environments may seed more than np_random.
         self.reset(seed=record.seed)
         if record.rng_state is not None:
-            self.np_random.bit_generator.state = dict(record.rng_state)
+            self.np_random.bit_generator.state = json.loads(record.rng_state)
             self.reset()
         has_ended = False
         for action in record.actions:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_training.env import BoxEnv
+from sim_training.box_env import BoxEnv
 
 Act: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 """Obs [n, O] to action [n, A] in [-1, 1]."""
@@ -36,16 +36,17 @@ def run_episodes(
     envs: Sequence[BoxEnv],
     act: Act,
     seeds: Sequence[int],
-    after_step: Callable[[], None] = lambda: None,
+    after_step: Callable[[], None] | None = None,
 ) -> list[Episode]:
     """Run one episode in each environment, from its seed, with one call of the policy a step.
 
-    `after_step` is called after each step of all environments, for a camera.
+    `after_step` is called at the start and after each step of all environments: a camera.
     """
     running = list(range(len(envs)))
     returns, lengths = [0.0] * len(envs), [0] * len(envs)
     current_obs = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
-    after_step()
+    if after_step is not None:
+        after_step()
     while running:
         action = act(np.stack([current_obs[index] for index in running])).astype(np.float32)
         ended = set()
@@ -56,7 +57,8 @@ def run_episodes(
             if terminated or truncated:
                 ended.add(index)
         running = [index for index in running if index not in ended]
-        after_step()
+        if after_step is not None:
+            after_step()
     return [
         Episode(episode_return=episode_return, length=length)
         for episode_return, length in zip(returns, lengths, strict=True)

@@ -7,13 +7,8 @@ import pytest
 import recognisable_env
 
 from sac_ros.task.task_spec import generic_task, load_task
-from sim_training.env import (
-    EnvError,
-    gymnasium_task,
-    make_env,
-    make_vector_env,
-    successor_obs,
-)
+from sim_training.box_env import EnvError
+from sim_training.env import gymnasium_task, make_env, make_vector_env, successor_obs
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])

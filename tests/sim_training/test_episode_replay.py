@@ -1,7 +1,5 @@
 """An episode acted again ends where it was."""
 
-import json
-
 import numpy as np
 import pytest
 import recognisable_env  # noqa: F401 - registers its environments
@@ -50,14 +48,6 @@ def test_resume_of_a_resumed_environment_goes_on_identically() -> None:
     assert again.replay(resumed.record())
 
     np.testing.assert_array_equal(act_at_random(again, 50), act_at_random(env, 50))
-
-
-def test_random_state_of_a_record_survives_json() -> None:
-    env, _ = interrupted(gymnasium_task("InvertedPendulum-v5"), 40)
-    rng_state = env.record().rng_state
-
-    assert rng_state is not None
-    assert json.loads(json.dumps(rng_state)) == rng_state
 
 
 def test_environment_with_randomness_of_its_own_begins_a_new_episode() -> None:

@@ -1,0 +1,74 @@
+"""Any environment with Box spaces, seen as obs [O] and action [A] in [-1, 1].
+
+Shapes: O obs_dim, A action_dim.
+"""
+
+import math
+from typing import TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from sac_ros.errors import InputError
+
+BoxEnv: TypeAlias = gym.Env[NDArray[np.float32], NDArray[np.float32]]
+"""What everything in this room steps: obs [O] and action [A], float32."""
+
+
+class EnvError(InputError):
+    """The environment is unknown, cannot be made, or is not one that SAC can act in."""
+
+
+class NormalizedActionEnv(
+    gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+):
+    """A Box environment whose action [-1, 1] maps onto its own range; nothing else changes."""
+
+    def __init__(self, env: BoxEnv, where: str) -> None:
+        super().__init__(env)
+        obs_space = _require_box(env.observation_space, "observation", where)
+        action_space = _require_box(env.action_space, "action", where)
+        low, high = action_space.low, action_space.high
+        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+            raise EnvError(
+                f"{where} has the action range {low.tolist()} to {high.tolist()}, but only finite"
+                " ranges can be mapped to [-1, 1]; wrap it in one with finite bounds"
+            )
+        self.own_action_space = action_space
+        # In float64, so that the ends of the range are met exactly.
+        self._centre = (high.astype(np.float64) + low) / 2.0
+        self._half_range = (high.astype(np.float64) - low) / 2.0
+        obs_dim, action_dim = math.prod(obs_space.shape), math.prod(action_space.shape)
+        self.observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
+        self.action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, object]]:
+        """Begin an episode; return its first obs [O]."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        return _flat_float32(obs), info
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, object]]:
+        """Take an action [A] in [-1, 1]."""
+        space = self.own_action_space
+        own = self._centre + self._half_range * np.reshape(action, space.shape)
+        obs, reward, terminated, truncated, info = self.env.step(own.astype(space.dtype))
+        return _flat_float32(obs), float(reward), bool(terminated), bool(truncated), info
+
+
+def _require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) -> Box:
+    if not isinstance(space, Box) or math.prod(space.shape) == 0:
+        raise EnvError(
+            f"{where} has the {role} space {space}, but SAC here needs a Box with at least one"
+            " entry; choose an environment with continuous observations and actions"
+        )
+    return space
+
+
+def _flat_float32(obs: object) -> NDArray[np.float32]:
+    return np.asarray(obs, dtype=np.float32).reshape(-1)

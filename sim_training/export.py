@@ -1,0 +1,85 @@
+"""`sac-ros export`: write policy.onnx from a run's checkpoint, also while the run goes on."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from sac_ros.sac.checkpoint import SavedActor, load_actor
+from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.sac.onnx_export import export_policy
+from sac_ros.task.task_spec import TaskSpec
+from sim_training.options import parse_options
+from sim_training.provenance import make_provenance
+from sim_training.run_folder import RunFolder
+from sim_training.training_progress import LoopState
+
+READ_ATTEMPTS = 5
+READ_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What a person types."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    out: Path | None = None
+    """File to write; None means RUN/policy.onnx."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Export as the command line says."""
+    options = parse_options(
+        ExportOptions,
+        argv,
+        prog="sac-ros export",
+        description="Write the policy of a run's latest checkpoint as one ONNX file.",
+    )
+    folder = RunFolder(options.run)
+    folder.require_checkpoint()
+    path = options.out or folder.policy
+    saved = _read_actor(folder.checkpoint)
+    state = LoopState.from_checkpoint(saved.progress)
+    seed = folder.read_config().seed
+    export_actor(path, saved.actor, folder.read_task(), seed, state)
+    print(f"wrote {path}, the policy after {state.progress.step} steps")
+    return 0
+
+
+def export_actor(
+    path: Path, actor: SquashedGaussianActor, task: TaskSpec, seed: int, state: LoopState
+) -> None:
+    """Write an actor with the contract of the run that trained it."""
+    progress = state.progress
+    export_policy(
+        actor,
+        task=task,
+        provenance=make_provenance(
+            seed=seed,
+            steps=progress.step,
+            commands=progress.commands,
+            evaluation_return=progress.evaluation_return,
+            training_run_s=progress.wall_s,
+        ),
+        obs_low=progress.obs_low,
+        obs_high=progress.obs_high,
+        golden_obs=state.golden_obs,
+        path=path,
+    )
+
+
+def _read_actor(checkpoint: Path) -> SavedActor:
+    """Read again where a running training replaced the checkpoint under our eyes."""
+    for attempt in range(READ_ATTEMPTS):
+        try:
+            return load_actor(checkpoint)
+        except CheckpointError:
+            if attempt == READ_ATTEMPTS - 1:
+                raise
+            time.sleep(READ_PAUSE_S)
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,152 @@
+"""What a person sees while training: a live bar on a terminal, now and then a line elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from sim_training.training_progress import TrainingProgress
+
+TERMINAL_PERIOD_S = 0.5
+LINE_PERIOD_S = 30.0
+"""Between two lines in a log file: hours of training stay readable."""
+
+
+class ProgressDisplay(Protocol):
+    """Shows a status and says lines; used as a context manager."""
+
+    def __enter__(self) -> "ProgressDisplay":
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+    def is_due(self) -> bool:
+        """Return whether the last status shown is old enough for another."""
+        ...
+
+    def show(
+        self, progress: TrainingProgress, steps_per_s: float, training_return: float | None
+    ) -> None:
+        """Show how far training is."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        ...
+
+
+def make_display(steps: int) -> ProgressDisplay:
+    """Return the display that suits standard output."""
+    console = Console()
+    return TerminalDisplay(console, steps) if console.is_terminal else LineDisplay(steps)
+
+
+class TerminalDisplay:
+    """A bar that is redrawn in place."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        self._steps = steps
+        # Redrawn by the loop itself: a drawing thread would take turns with the learner.
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[words]}"),
+            console=console,
+            auto_refresh=False,
+        )
+        self._bar = self._progress.add_task("training", total=steps, words="")
+        self._shown_at_s = -TERMINAL_PERIOD_S
+
+    def __enter__(self) -> "TerminalDisplay":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def is_due(self) -> bool:
+        """Return whether half a second has passed."""
+        return time.monotonic() - self._shown_at_s >= TERMINAL_PERIOD_S
+
+    def show(
+        self, progress: TrainingProgress, steps_per_s: float, training_return: float | None
+    ) -> None:
+        """Redraw the bar."""
+        self._shown_at_s = time.monotonic()
+        words = _words(progress, self._steps, steps_per_s, training_return)
+        self._progress.update(self._bar, completed=progress.step, words=words)
+        self._progress.refresh()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LineDisplay:
+    """Plain lines, for a file or a pipe."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._shown_at_s = time.monotonic()
+
+    def __enter__(self) -> "LineDisplay":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing to restore."""
+
+    def is_due(self) -> bool:
+        """Return whether it is time for another line."""
+        return time.monotonic() - self._shown_at_s >= LINE_PERIOD_S
+
+    def show(
+        self, progress: TrainingProgress, steps_per_s: float, training_return: float | None
+    ) -> None:
+        """Print the status as one line."""
+        self._shown_at_s = time.monotonic()
+        self.say(_words(progress, self._steps, steps_per_s, training_return))
+
+    def say(self, line: str) -> None:
+        """Print a line at once, also into a pipe."""
+        print(line, flush=True)
+
+
+def _words(
+    progress: TrainingProgress, steps: int, steps_per_s: float, training_return: float | None
+) -> str:
+    words = [f"step {progress.step} of {steps}"]
+    if steps_per_s > 0.0:
+        words.append(f"{steps_per_s:.0f} steps/s")
+        words.append(f"{_duration((steps - progress.step) / steps_per_s)} left")
+    if training_return is not None:
+        words.append(f"return {training_return:.1f}")
+    if progress.evaluation_return is not None:
+        words.append(f"evaluation {progress.evaluation_return:.1f}")
+    return ", ".join(words)
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}"

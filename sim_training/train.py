@@ -1,0 +1,150 @@
+"""`sac-ros train`: the whole loop, from the first random action to the exported policy."""
+
+import math
+import shlex
+import time
+from collections.abc import Sequence
+
+import torch
+
+from sac_ros.errors import InputError
+from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.learner import SACMetrics
+from sac_ros.task.strict_yaml import ConfigError
+from sac_ros.task.task_spec import TaskSpec
+from sim_training.actor_evaluation import ActorEvaluation
+from sim_training.env import executed_action, successor_obs
+from sim_training.export import export_actor
+from sim_training.progress_display import make_display
+from sim_training.provenance import command_line
+from sim_training.stop_request import StopRequest
+from sim_training.train_options import TrainRequest, read_train_request
+from sim_training.training_config import TrainingConfig, task_of
+from sim_training.training_log import TrainingLog
+from sim_training.training_run import TrainingRun
+
+
+class TrainingStoppedError(InputError):
+    """Training cannot go on; what the last checkpoint holds is safe."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train as the command line says; return the exit status."""
+    request = read_train_request(argv)
+    _prepare_torch(request.config)
+    task = task_of(request.config)
+    with request.folder.locked():
+        return train(request, task, command_line("train", argv))
+
+
+def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
+    """Train until the last step, the wanted return or a signal; return the exit status."""
+    config, sac, folder = request.config, request.config.sac, request.folder
+    run = TrainingRun(config, task, folder)
+    evaluation = ActorEvaluation(config, task)
+    progress = run.resume(command) if request.resume else run.begin(command)
+    began_s = time.monotonic() - progress.wall_s
+    training_return: float | None = None
+    metrics: SACMetrics | None = None
+
+    try:
+        with (
+            StopRequest() as stop,
+            make_display(config.steps) as display,
+            TrainingLog(folder, progress) as log,
+        ):
+            obs = run.obs
+            while (
+                progress.step < config.steps
+                and not progress.is_solved(config.stop_at_return)
+                and stop.received is None
+            ):
+                if progress.step < sac.learning_starts:
+                    action = run.draw_warmup_action()
+                else:
+                    action = run.learner.act(obs)
+                next_obs, reward, terminated, truncated, info = run.envs.step(action)
+                ended = terminated | truncated
+                # Where an episode ended, `next_obs` already belongs to the next one. A truncated
+                # step bootstraps from what the step itself led to.
+                successor = successor_obs(next_obs, ended, info)
+                executed = executed_action(action, ended, info)
+                run.buffer.add(obs, executed, reward, successor, terminated, truncated)
+                obs = next_obs
+                progress.count_step(reward, successor, next_obs)
+                for episode in progress.take_ended(ended):
+                    training_return = episode.episode_return
+                    log.episode(progress.step, episode)
+
+                if progress.step >= sac.learning_starts:
+                    progress.updates_owed += sac.utd_ratio * config.num_envs
+                    while progress.updates_owed >= 1.0:
+                        metrics = run.learner.update(run.buffer.sample(sac.batch_size))
+                        progress.updates_owed -= 1.0
+                        _refuse_divergence(metrics, progress.step)
+
+                progress.wall_s = time.monotonic() - began_s
+                if progress.has_just_passed(config.log_every):
+                    log.speed(progress)
+                    if metrics is not None:
+                        log.update(progress.step, metrics)
+                # Before the checkpoint, which then holds this evaluation.
+                if progress.has_just_passed(config.eval_every):
+                    evaluation.evaluate(run.learner.actor, progress)
+                    log.evaluation(progress.evaluations[-1])
+                    display.say(str(progress.evaluations[-1]))
+                if progress.has_just_passed(config.checkpoint_every):
+                    run.save(progress)
+                if display.is_due():
+                    display.show(progress, log.steps_per_s, training_return)
+
+            if stop.received is not None:
+                run.save(progress)
+                display.say(
+                    f"stopped by {stop.received.name} at step {progress.step}, everything is"
+                    f" saved; go on with: {resume_command(command)}"
+                )
+                return stop.exit_status
+            if not progress.is_evaluated:
+                evaluation.evaluate(run.learner.actor, progress)
+                log.evaluation(progress.evaluations[-1])
+                display.say(str(progress.evaluations[-1]))
+            state = run.save(progress)
+            export_actor(folder.policy, run.learner.actor, task, config.seed, state)
+    except (OSError, CheckpointError) as error:
+        raise TrainingStoppedError(
+            f"training stopped at step {progress.step}: {error}. The checkpoint of step"
+            f" {run.saved_step} is whole; go on with: {resume_command(command)}"
+        ) from error
+    print(f"wrote {folder.policy} after {progress.step} steps and {progress.wall_s:.0f} s")
+    return 0
+
+
+def resume_command(command: str) -> str:
+    """Return the command that goes on with the run that `command` began or resumed."""
+    words = shlex.split(command)
+    return command if "--resume" in words else shlex.join([*words, "--resume"])
+
+
+def _refuse_divergence(metrics: SACMetrics, step: int) -> None:
+    if not (math.isfinite(metrics.qf_loss) and math.isfinite(metrics.actor_loss)):
+        raise TrainingStoppedError(
+            f"the losses are no longer finite at step {step} (qf_loss {metrics.qf_loss},"
+            f" actor_loss {metrics.actor_loss}); train anew with lower learning rates or a"
+            " smaller utd_ratio"
+        )
+
+
+def _prepare_torch(config: TrainingConfig) -> None:
+    """Set what torch keeps per process: threads, and tiny numbers taken for zero."""
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"device {config.device!r} is not one that torch knows; use cpu or cuda"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device 'cuda' is not available here; use --device cpu")
+    torch.set_num_threads(config.threads)
+    # Moments of Adam fade into denormal numbers, with which a processor is ten times slower.
+    torch.set_flush_denormal(True)

@@ -1,0 +1,79 @@
+"""The command line of `sac-ros train`: settings, where to write, and whether to go on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from sac_ros.sac.sac_config import SACConfig
+from sac_ros.task.strict_yaml import read_yaml
+from sim_training.options import OptionError, parse_options
+from sim_training.run_folder import RunFolder
+from sim_training.training_config import TrainingConfig, refuse_changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What a person types; everything but where and how to begin is a setting of the run."""
+
+    training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(
+        default_factory=TrainingConfig
+    )
+    out: Path | None = None
+    """Run folder; None means runs/TASK_SEED."""
+    resume: bool = False
+    """Go on with the run in that folder, exactly. Settings that are not given are its own."""
+    config: Path | None = None
+    """A YAML file of the settings of the algorithm, like config/sac.yaml; options given here
+    override it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What is to be done, resolved."""
+
+    config: TrainingConfig
+    folder: RunFolder
+    resume: bool
+
+
+def read_train_request(argv: Sequence[str]) -> TrainRequest:
+    """Resolve a command line: built-in defaults, below --config or the resumed run, below options.
+
+    Raises OptionError, ConfigError or RunFolderError.
+    """
+    options = _parse(argv, TrainingConfig())
+    folder = RunFolder(options.out or _default_folder(options.training))
+    default = TrainingConfig()
+    if options.resume:
+        folder.require_checkpoint()
+        default = folder.read_config()
+    if options.config is not None:
+        default = replace(default, sac=read_yaml(options.config, SACConfig))
+    config = _parse(argv, default).training
+    if options.resume:
+        refuse_changes(folder.read_config(), config, str(folder.path))
+    else:
+        folder.refuse_other_run()
+    return TrainRequest(config=config, folder=folder, resume=options.resume)
+
+
+def _parse(argv: Sequence[str], default: TrainingConfig) -> TrainOptions:
+    return parse_options(
+        TrainOptions,
+        argv,
+        prog="sac-ros train",
+        description="Train a policy in simulation and export it as RUN/policy.onnx.",
+        default=TrainOptions(training=default),
+    )
+
+
+def _default_folder(config: TrainingConfig) -> Path:
+    if config.task is None and config.env is None:
+        raise OptionError(
+            "give --task half_cheetah, --env Pendulum-v1, or the --out folder of a run to --resume"
+        )
+    name = Path(config.task).stem if config.task is not None else str(config.env)
+    return Path("runs") / f"{name.replace(':', '_').replace('/', '_')}_{config.seed}"

@@ -1,0 +1,104 @@
+"""Everything that one training run is told; RUN/config.yaml maps to it one to one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sac_ros.sac.sac_config import SACConfig
+from sac_ros.task.strict_yaml import ConfigError, to_mapping
+from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.env import gymnasium_task
+
+FREE_TO_CHANGE = frozenset(
+    {"steps", "eval_every", "eval_episodes", "checkpoint_every", "log_every", "stop_at_return"}
+)
+"""Settings that a resumed run may change: none of them alters what a step computes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One run of SAC in simulation."""
+
+    task: str | None = None
+    """Name of a task in config/tasks (inverted_pendulum, half_cheetah, hopper, walker2d), or the
+    path of a task file."""
+    env: str | None = None
+    """Id of any Gymnasium environment with Box observation and action, instead of a task."""
+    steps: int = 1_000_000
+    """Environment steps in total, over all environments."""
+    seed: int = 1
+    """Of networks, noise, replay sampling and environments: the same seed, the same run."""
+    num_envs: int = 1
+    """Environments stepped together, each contributing one step."""
+    eval_every: int = 10_000
+    """Environment steps between evaluations; one more follows the last step."""
+    eval_episodes: int = 10
+    """Episodes of each evaluation, with the most likely action in an environment of its own."""
+    stop_at_return: float | None = None
+    """End as soon as two evaluations in a row reach this return in their worst episode."""
+    checkpoint_every: int = 10_000
+    """Environment steps between checkpoints; Ctrl-C and the end write one too."""
+    log_every: int = 1_000
+    """Environment steps between two points of the loss curves."""
+    device: str = "cpu"
+    """Where networks live, as torch names it: cpu, cuda, cuda:1."""
+    threads: int = 1
+    """Threads of torch. Two are faster by half on an idle machine, but on a busy one they wait
+    for each other and are slower by far."""
+    sac: SACConfig = field(default_factory=SACConfig)
+    """The algorithm."""
+
+    def __post_init__(self) -> None:
+        """Refuse, by name, a value that cannot work."""
+        for name in (
+            "steps", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "log_every",
+            "threads",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2^32), got {self.seed}")
+        if self.stop_at_return is not None and not math.isfinite(self.stop_at_return):
+            raise ValueError(f"stop_at_return must be finite, got {self.stop_at_return}")
+        if self.num_envs > self.sac.buffer_capacity:
+            raise ValueError(
+                f"num_envs must be at most buffer_capacity ({self.sac.buffer_capacity}),"
+                f" got {self.num_envs}"
+            )
+
+
+def task_of(config: TrainingConfig) -> TaskSpec:
+    """Return the task that is trained: a task file's, or one made up for a Gymnasium id."""
+    if config.task is not None and config.env is None:
+        return load_task(config.task)
+    if config.env is not None and config.task is None:
+        return gymnasium_task(config.env)
+    given = "neither" if config.task is None else "both"
+    raise ConfigError(
+        f"{given} of task and env given, expected exactly one: --task half_cheetah, or"
+        " --env Pendulum-v1"
+    )
+
+
+def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -> None:
+    """Raise ConfigError if a resumed run would compute something else than the one it goes on."""
+    before, now = _flat(to_mapping(stored)), _flat(to_mapping(wanted))
+    changes = [
+        f"{name} was {before[name]} and is now {now[name]}"
+        for name in before
+        if before[name] != now[name] and name not in FREE_TO_CHANGE
+    ]
+    if changes:
+        raise ConfigError(
+            f"{where} cannot go on with other settings: {', '.join(changes)}; drop these options"
+            " to resume, or train anew in another --out"
+        )
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        flat.update(_flat(item, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
