@@ -104,18 +104,12 @@ class EpisodeCycle:
             and self._readings.problem(now_s) is None
             and self._pacer.is_due(stamp_s)
         ):
-            self.act(now_s)
+            self._step(now_s)
 
     def act(self, now_s: float) -> None:
         """Take a control step, or see to what prevents it."""
-        if self._phase is Phase.RESETTING:
-            self._see_to_reset(now_s)
-            return
         if self.watch(now_s):
-            try:
-                self._step(now_s)
-            except ObservationError as error:
-                self._handle_problem(str(error), now_s)
+            self._step(now_s)
 
     def watch(self, now_s: float) -> bool:
         """Say whether all readings are there and fresh; if not, see to the robot's safety."""
@@ -139,7 +133,11 @@ class EpisodeCycle:
         self._readings_count_from_s = now_s + self._reset_settle_s
 
     def _step(self, now_s: float) -> None:
-        tick = self._control_loop.tick(self._readings.snapshot())
+        try:
+            tick = self._control_loop.tick(self._readings.snapshot())
+        except ObservationError as error:
+            self._handle_problem(str(error), now_s)
+            return
         # The command first: the robot waits for it, the learner does not.
         self._link.publish_command(tick.command)
         if tick.transition is not None:
@@ -152,8 +150,7 @@ class EpisodeCycle:
 
     def _see_to_end(self, tick: Tick, now_s: float) -> None:
         """End the episode, or the run, where this tick says so."""
-        truncated = tick.transition is not None and tick.transition.truncated
-        reason = tick.termination_reason or ("time limit" if truncated else None)
+        reason = tick.termination_reason or ("time limit" if tick.is_truncated else None)
         if tick.is_fault:
             self._link.stop("the policy's action is not finite")
         elif reason is not None and self._resets_between_episodes:

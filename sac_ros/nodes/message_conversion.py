@@ -2,13 +2,14 @@
 
 import importlib
 from array import array
+from functools import cache
 
 import numpy as np
 from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Twist, TwistStamped
 from numpy.typing import NDArray
-from rclpy.time import Time
-from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from rclpy.clock import Clock
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from sac_ros.task.task_spec import ActionSpec
@@ -31,7 +32,7 @@ def stamp_s(message: object, arrival_s: float) -> float:
 
 
 def command_message(
-    spec: ActionSpec, command: NDArray[np.float64], control_period_s: float, now: Time
+    spec: ActionSpec, command: NDArray[np.float64], control_period_s: float, clock: Clock
 ) -> object:
     """Return the message that carries one command [A], as the task's action type says."""
     if spec.type == "std_msgs/msg/Float64MultiArray":
@@ -42,7 +43,7 @@ def command_message(
     if spec.type == "geometry_msgs/msg/Twist":
         return twist
     stamped = TwistStamped(twist=twist)
-    stamped.header.stamp = now.to_msg()
+    stamped.header.stamp = clock.now().to_msg()
     return stamped
 
 
@@ -73,12 +74,21 @@ def transition_message(transition: Transition) -> Float64MultiArray:
     ament_python packages cannot generate messages of their own. With the labels,
     `ros2 topic echo` and recorded bags still explain themselves.
     """
-    message = Float64MultiArray(data=array("d", pack(transition).tobytes()))
+    return Float64MultiArray(
+        layout=_transition_layout(len(transition.obs), len(transition.action)),
+        data=array("d", pack(transition).tobytes()),
+    )
+
+
+@cache
+def _transition_layout(obs_dim: int, action_dim: int) -> MultiArrayLayout:
+    """Return the labels; every transition of a task has the same."""
+    layout = MultiArrayLayout()
     offset = 0
-    for label, size in packed_layout(len(transition.obs), len(transition.action)):
-        message.layout.dim.append(MultiArrayDimension(label=label, size=size, stride=offset))
+    for label, size in packed_layout(obs_dim, action_dim):
+        layout.dim.append(MultiArrayDimension(label=label, size=size, stride=offset))
         offset += size
-    return message
+    return layout
 
 
 def transition_from_message(

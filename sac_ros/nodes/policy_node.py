@@ -149,7 +149,7 @@ class PolicyNode(LifecycleNode):
         assert self._connections is not None
         task = self._connections.task
         self._connections.commands.publish(
-            command_message(task.action, command, task.control_period_s, self.get_clock().now())
+            command_message(task.action, command, task.control_period_s, self.get_clock())
         )
 
     def publish_transition(self, transition: Transition) -> None:

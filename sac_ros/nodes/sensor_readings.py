@@ -36,6 +36,7 @@ class _TopicStore(Protocol):
     def store(self, message: object, arrival_s: float) -> None: ...
     def values(self, reading: Reading) -> NDArray[np.float64]: ...
     def arrival_s(self, reading: Reading) -> float: ...
+    def oldest_arrival_s(self) -> float: ...
     def clear(self) -> None: ...
 
 
@@ -45,13 +46,18 @@ class JointStateStore:
     def __init__(self, readings: list[Reading]) -> None:
         joints = list(dict.fromkeys(joint for reading in readings for joint in reading.joints))
         self._index_of = {joint: index for index, joint in enumerate(joints)}
-        fields = {reading.field for reading in readings}
-        self._values = {field: np.zeros(len(joints)) for field in fields}
-        self._arrivals = {field: np.full(len(joints), NEVER_S) for field in fields}
-        self._columns = {
-            reading.name: np.array([self._index_of[joint] for joint in reading.joints])
+        fields = list(dict.fromkeys(reading.field for reading in readings))
+        # One row per field, and flat, because each numpy call costs more than what it does here.
+        self._values = np.zeros(len(fields) * len(joints))
+        self._arrivals_s = np.full(len(fields) * len(joints), NEVER_S)
+        self._rows = {field: row * len(joints) for row, field in enumerate(fields)}
+        self._places = {
+            reading.name: np.array(
+                [self._rows[reading.field] + self._index_of[joint] for joint in reading.joints]
+            )
             for reading in readings
         }
+        self._all_places = np.unique(np.concatenate([*self._places.values()]))
         # Publishers keep their order, so each order of names is worked out once.
         self._plans: dict[tuple[str, ...], tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
 
@@ -59,7 +65,7 @@ class JointStateStore:
         """Take over the joints this message has; raise MessageError if lengths disagree."""
         state: JointStateMessage = message  # type: ignore[assignment]  # generated message class
         ours, theirs = self._plan(tuple(state.name))
-        for field, values in self._values.items():
+        for field, row in self._rows.items():
             received = getattr(state, field)
             if len(received) == 0:
                 continue  # allowed by the message's definition: this publisher does not measure it
@@ -67,26 +73,31 @@ class JointStateStore:
                 raise MessageError(
                     f"JointState has {len(received)} entries in {field} for {len(state.name)} names"
                 )
-            values[ours] = np.asarray(received)[theirs]
-            self._arrivals[field][ours] = arrival_s
+            places = ours + row
+            self._values[places] = np.asarray(received)[theirs]
+            self._arrivals_s[places] = arrival_s
 
     def values(self, reading: Reading) -> NDArray[np.float64]:
         """Return a copy of the newest values [size] of one reading."""
-        return np.take(self._values[reading.field], self._columns[reading.name])
+        values: NDArray[np.float64] = self._values[self._places[reading.name]]
+        return values
 
     def arrival_s(self, reading: Reading) -> float:
         """Return when the reading's oldest joint arrived."""
-        return float(self._arrivals[reading.field][self._columns[reading.name]].min())
+        return float(self._arrivals_s[self._places[reading.name]].min())
+
+    def oldest_arrival_s(self) -> float:
+        """Return when the oldest joint of any reading arrived."""
+        return float(self._arrivals_s[self._all_places].min())
 
     def clear(self) -> None:
         """Forget all values."""
-        for arrivals in self._arrivals.values():
-            arrivals.fill(NEVER_S)
+        self._arrivals_s.fill(NEVER_S)
 
     def missing_joints(self, reading: Reading) -> list[str]:
         """Return the reading's joints that no message has brought yet."""
-        arrivals = self._arrivals[reading.field]
-        return [joint for joint in reading.joints if arrivals[self._index_of[joint]] == NEVER_S]
+        arrivals_s = self._arrivals_s[self._places[reading.name]]
+        return [j for j, at_s in zip(reading.joints, arrivals_s, strict=True) if at_s == NEVER_S]
 
     def _plan(self, names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         plan = self._plans.get(names)
@@ -124,6 +135,10 @@ class MessageStore:
         """Return when the message arrived."""
         return self._arrival_s
 
+    def oldest_arrival_s(self) -> float:
+        """Return when the message arrived: it brings all readings at once."""
+        return self._arrival_s
+
     def clear(self) -> None:
         """Forget the message."""
         self._message, self._arrival_s = None, NEVER_S
@@ -152,6 +167,10 @@ class SensorReadings:
             )
             for topic, readings in by_topic.items()
         }
+        self._shortest_max_age_s = [
+            (self._stores[topic], min(reading.max_age_s for reading in readings))
+            for topic, readings in by_topic.items()
+        ]
 
     def store(self, topic: str, message: object, arrival_s: float) -> None:
         """Keep what one message brings; raise MessageError if it contradicts itself."""
@@ -168,6 +187,9 @@ class SensorReadings:
 
     def problem(self, now_s: float) -> str | None:
         """Return what is missing or too old at `now_s`, or None if every reading is fresh."""
+        # Asked at every message and tick, and nearly always all is well: topics first.
+        if all(now_s - s.oldest_arrival_s() <= age_s for s, age_s in self._shortest_max_age_s):
+            return None
         for reading in self._readings:
             store = self._stores[reading.topic]
             arrival_s = store.arrival_s(reading)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.safety_filter import SafetyFilter
 from sac_ros.task.action import ActionScaling
-from sac_ros.task.observation import ObservationBuilder, Readings
+from sac_ros.task.observation import ObservationBuilder, Readings, check_reading
 from sac_ros.task.reward import RewardFunction, Step
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.termination import TerminationRule
@@ -24,20 +25,32 @@ class Tick:
 
     command: NDArray[np.float64]
     """For the robot, in the task's unit [A]; the safe command once the episode has ended."""
-    transition: Transition | None
-    """The step that these readings complete; None on the first tick of an episode."""
     termination_reason: str | None
+    is_truncated: bool
+    """The time limit ends the episode here."""
     is_fault: bool
     """The policy asked for something that is not finite."""
+    complete_step: Callable[[], Transition] | None
+
+    @cached_property
+    def transition(self) -> Transition | None:
+        """The step that these readings complete; None on the first tick of an episode.
+
+        Worked out when it is first asked for: the robot need not wait for the reward.
+        """
+        return None if self.complete_step is None else self.complete_step()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Pending:
     """What was decided at the last tick, waiting for its consequence."""
 
+    episode: int
+    step: int
     readings: Readings
     obs: NDArray[np.float32]
     action: NDArray[np.float64]
+    previous_action: NDArray[np.float64]
 
 
 class ControlLoop:
@@ -51,6 +64,7 @@ class ControlLoop:
         self.safety_filter = SafetyFilter(task.action, task.control_period_s)
         self._observation = ObservationBuilder(task.observation)
         self._scaling = ActionScaling(task.action)
+        self._reward_readings = task.reward_readings
         self._reward = RewardFunction(task)
         self._termination = TerminationRule(task)
         self._max_episode_steps = max_episode_steps
@@ -62,61 +76,77 @@ class ControlLoop:
     def start_episode(self) -> None:
         """Forget the past: the next tick is the first of a new episode."""
         self._episode += 1
-        self._step = 0
         self._pending: _Pending | None = None
-        self._previous_action = self._no_action
         self._observation.reset()
         self.safety_filter.reset()
 
     def tick(self, readings: Readings) -> Tick:
         """Decide the command for these readings; raise ObservationError if they are unusable."""
+        for reading in self._reward_readings:
+            check_reading(reading, readings)
         obs = self._observation.build(readings)
         reason = self._termination.reason(readings)
-        transition = self._complete(readings, obs, reason is not None)
+        last = self._pending
+        is_truncated = (
+            reason is None and last is not None and last.step + 1 == self._max_episode_steps
+        )
+        complete_step = (
+            None
+            if last is None
+            else partial(self._complete, last, readings, obs, reason is not None, is_truncated)
+        )
         # A robot that is already outside of its limits gets no first action either.
-        if reason is not None or (transition is not None and transition.truncated):
+        if reason is not None or is_truncated:
             return Tick(
                 command=self._safe_command.copy(),
-                transition=transition,
                 termination_reason=reason,
+                is_truncated=is_truncated,
                 is_fault=False,
+                complete_step=complete_step,
             )
-        asked = self._scaling.to_command(self.select_action(obs))
-        command = self.safety_filter.apply(asked)
+        num_faults = self.safety_filter.counts.non_finite
+        command = self.safety_filter.apply(self._scaling.to_command(self.select_action(obs)))
         self._pending = _Pending(
-            readings=readings, obs=obs, action=self._scaling.to_action(command)
+            episode=self._episode,
+            step=0 if last is None else last.step + 1,
+            readings=readings,
+            obs=obs,
+            action=self._scaling.to_action(command),
+            previous_action=self._no_action if last is None else last.action,
         )
         return Tick(
             command=command,
-            transition=transition,
             termination_reason=None,
-            is_fault=not np.isfinite(asked).all(),
+            is_truncated=False,
+            is_fault=self.safety_filter.counts.non_finite > num_faults,
+            complete_step=complete_step,
         )
 
     def _complete(
-        self, readings: Readings, obs: NDArray[np.float32], terminated: bool
-    ) -> Transition | None:
+        self,
+        begun: _Pending,
+        readings: Readings,
+        obs: NDArray[np.float32],
+        terminated: bool,
+        truncated: bool,
+    ) -> Transition:
         """Return the transition from the last tick to this one."""
-        if self._pending is None:
-            return None
-        step, self._step = self._step, self._step + 1
         reward = self._reward(
             Step(
-                before=self._pending.readings,
+                before=begun.readings,
                 after=readings,
-                action=self._pending.action,
-                previous_action=self._previous_action,
+                action=begun.action,
+                previous_action=begun.previous_action,
                 terminated=terminated,
             )
         )
-        self._previous_action = self._pending.action
         return Transition(
-            episode=self._episode,
-            step=step,
-            obs=self._pending.obs,
-            action=self._pending.action,
+            episode=begun.episode,
+            step=begun.step,
+            obs=begun.obs,
+            action=begun.action,
             reward=reward,
             next_obs=obs,
             terminated=terminated,
-            truncated=not terminated and self._step == self._max_episode_steps,
+            truncated=truncated,
         )

@@ -87,20 +87,25 @@ class OnnxPolicy:
         self, obs: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return mean [A] and log_std [A] of the Gaussian before squashing, for obs [O]."""
-        self._obs[0] = obs
-        self._session.run_with_iobinding(self._binding)
+        self._infer(obs)
         return self._mean[0].copy(), self._log_std[0].copy()
 
     def mode(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the deterministic action [A] in [-1, 1]."""
-        mean, _ = self.distribution(obs)
-        return np.tanh(mean.astype(np.float64))
+        self._infer(obs)
+        action: NDArray[np.float64] = np.tanh(self._mean[0].astype(np.float64))
+        return action
 
     def sample(self, obs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
         """Return an exploring action [A] in [-1, 1], with noise drawn from `rng`."""
         mean, log_std = self.distribution(obs)
         noise = rng.standard_normal(mean.shape)
         return np.tanh(mean.astype(np.float64) + np.exp(log_std.astype(np.float64)) * noise)
+
+    def _infer(self, obs: NDArray[np.float32]) -> None:
+        """Fill the bound outputs."""
+        self._obs[0] = obs
+        self._session.run_with_iobinding(self._binding)
 
     def check_golden_pairs(self) -> None:
         """Raise PolicyFileError unless this machine reproduces what the trained actor computed."""

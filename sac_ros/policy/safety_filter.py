@@ -30,13 +30,11 @@ class SafetyFilter:
         self._high = np.array(spec.high, dtype=np.float64)
         self._safe_command = np.array(spec.safe_command, dtype=np.float64)
         self._max_change = (
-            np.full(len(spec.low), np.inf)
-            if spec.rate_limit is None
-            else np.array(spec.rate_limit) * control_period_s
+            None if spec.rate_limit is None else np.array(spec.rate_limit) * control_period_s
         )
         # First-order low-pass, sampled exactly: the share of the way gone in one period.
         self._blend = (
-            1.0
+            None
             if spec.low_pass_hz is None
             else 1.0 - math.exp(-2.0 * math.pi * spec.low_pass_hz * control_period_s)
         )
@@ -53,15 +51,29 @@ class SafetyFilter:
             self.counts.non_finite += 1
             self._last = self._safe_command.copy()
             return self._safe_command.copy()
-        clipped = np.clip(command, self._low, self._high)
-        self.counts.clipped += int((clipped != command).any())
-        # Limited against what was executed, not against what was asked: so the low-pass below
-        # can only shorten the step.
-        limited = np.clip(clipped, self._last - self._max_change, self._last + self._max_change)
-        self.counts.rate_limited += int((limited != clipped).any())
-        smoothed = limited
-        if self._blend < 1.0:
-            smoothed = self._last + self._blend * (limited - self._last)
+        allowed = _bounded(command, self._low, self._high)
+        self.counts.clipped += _differ(allowed, command)
+        if self._max_change is not None:
+            # Limited against what was executed, not against what was asked: so the low-pass below
+            # can only shorten the step.
+            limited = _bounded(
+                allowed, self._last - self._max_change, self._last + self._max_change
+            )
+            self.counts.rate_limited += _differ(limited, allowed)
+            allowed = limited
+        if self._blend is not None:
+            allowed = self._last + self._blend * (allowed - self._last)
         # Again, because the sums above round.
-        self._last = np.clip(smoothed, self._low, self._high)
+        self._last = _bounded(allowed, self._low, self._high)
         return self._last.copy()
+
+
+def _bounded(
+    command: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Do as np.clip does, in half its time at these lengths."""
+    return np.minimum(np.maximum(command, low), high)
+
+
+def _differ(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return bool(np.count_nonzero(one != other))

@@ -18,6 +18,13 @@ class ObservationError(InputError):
 
 def check_reading(reading: Reading, readings: Readings) -> NDArray[np.float64]:
     """Return the values [size] of one reading; raise ObservationError if they cannot be used."""
+    values = _values(reading, readings)
+    if not np.isfinite(values).all():
+        raise ObservationError(f"reading {reading.name!r} is not finite: {values}")
+    return values
+
+
+def _values(reading: Reading, readings: Readings) -> NDArray[np.float64]:
     if reading.name not in readings:
         raise ObservationError(f"no values for reading {reading.name!r} [{reading.unit}]")
     values = np.asarray(readings[reading.name], dtype=np.float64)
@@ -25,8 +32,6 @@ def check_reading(reading: Reading, readings: Readings) -> NDArray[np.float64]:
         raise ObservationError(
             f"reading {reading.name!r} has shape {values.shape}, expected ({reading.size},)"
         )
-    if not np.isfinite(values).all():
-        raise ObservationError(f"reading {reading.name!r} is not finite: {values}")
     return values
 
 
@@ -35,6 +40,12 @@ class ObservationBuilder:
 
     def __init__(self, channels: tuple[Channel, ...]) -> None:
         self._channels = channels
+        sizes = [channel.size for channel in channels]
+        clips = [channel.clip or (-np.inf, np.inf) for channel in channels]
+        self._low, self._high = np.repeat(np.array(clips, dtype=np.float64), sizes, axis=0).T
+        self._scale = np.repeat([channel.scale for channel in channels], sizes)
+        self._ends = np.cumsum(sizes)
+        self._has_history = any(channel.history > 1 for channel in channels)
         self._histories: dict[str, NDArray[np.float64]] = {}
 
     def reset(self) -> None:
@@ -43,17 +54,19 @@ class ObservationBuilder:
 
     def build(self, readings: Readings) -> NDArray[np.float32]:
         """Return obs [O] float32: each channel clipped, scaled and joined, oldest values first."""
-        # All are checked before any history moves, so a refused reading leaves no half step.
-        parts = [self._scale(channel, readings) for channel in self._channels]
-        return np.concatenate(
-            [self._remember(c, part) for c, part in zip(self._channels, parts, strict=True)]
-        ).astype(np.float32)
-
-    def _scale(self, channel: Channel, readings: Readings) -> NDArray[np.float64]:
-        values = check_reading(channel, readings)
-        if channel.clip is not None:
-            values = np.clip(values, *channel.clip)
-        return values / channel.scale
+        # All channels together, because each numpy call costs more than its few numbers; and all
+        # are checked before any history moves, so a refused reading leaves no half step.
+        values = np.concatenate([_values(channel, readings) for channel in self._channels])
+        if not np.isfinite(values).all():
+            for channel in self._channels:
+                check_reading(channel, readings)  # names the one
+        values = np.minimum(np.maximum(values, self._low), self._high) / self._scale
+        if self._has_history:
+            parts = np.split(values, self._ends[:-1])
+            values = np.concatenate(
+                [self._remember(c, part) for c, part in zip(self._channels, parts, strict=True)]
+            )
+        return values.astype(np.float32)
 
     def _remember(self, channel: Channel, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if channel.history == 1:
