@@ -1,0 +1,73 @@
+"""The test session's own promises, kept by sessions inside the session."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).with_name("conftest.py")
+SKIPPED_TEST = "import pytest\n\npytest.skip('no ROS 2', allow_module_level=True)\n"
+PASSING_TEST = "def test_passes():\n    pass\n"
+
+
+def run_session(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest with our conftest on the test files in folder/tests."""
+    shutil.copy(CONFTEST, folder / "tests")
+    (folder / "pytest.ini").touch()
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s"],
+        cwd=folder,
+        env={**os.environ, "SAC_ROS_REQUIRE_ROS": "0", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_passing.py").write_text(PASSING_TEST)
+    return tmp_path
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("skipped_file", "required", "exit_status"),
+    [
+        ("test_node.py", "1", pytest.ExitCode.TESTS_FAILED),
+        ("test_node.py", "0", pytest.ExitCode.OK),
+        ("test_launch_files.py", "1", pytest.ExitCode.OK),
+    ],
+)
+def test_a_skipped_test_fails_the_session_where_ros_is_required(
+    folder: Path, skipped_file: str, required: str, exit_status: int
+) -> None:
+    (folder / "tests" / skipped_file).write_text(SKIPPED_TEST)
+
+    session = run_session(folder, SAC_ROS_REQUIRE_ROS=required)
+
+    assert session.returncode == exit_status, session.stdout
+    assert ("this run fails" in session.stdout) == (exit_status != 0)
+
+
+def test_a_missing_rclpy_is_an_error_where_ros_is_required(folder: Path) -> None:
+    (folder / "rclpy.py").write_text("raise ImportError('no such package')\n")
+
+    session = run_session(folder, SAC_ROS_REQUIRE_ROS="1")
+
+    assert session.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "rclpy cannot be imported: no such package" in session.stderr
+
+
+def test_sessions_at_the_same_time_have_domains_of_their_own(folder: Path) -> None:
+    (folder / "tests" / "test_domain.py").write_text(
+        "import os\n\ndef test_domain():\n    print('DOMAIN', os.environ['ROS_DOMAIN_ID'], 'END')\n"
+    )
+    # This session holds its own domain meanwhile.
+    inner = run_session(folder).stdout.partition("DOMAIN ")[2].partition(" END")[0]
+
+    assert 1 <= int(inner) <= 101
+    assert inner != os.environ["ROS_DOMAIN_ID"]

@@ -1,0 +1,109 @@
+"""The import directions of the README: on the source, where nothing needs installing, and run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from source_tree import ROOT, imported_modules
+
+FORBIDDEN = {
+    "sac_ros": {"sim_training"},
+    "sac_ros/errors.py": {"numpy", "yaml"},
+    "sac_ros/command_line.py": {"numpy", "torch", "mujoco", "gymnasium", "rclpy", "onnxruntime"},
+    "sac_ros/task": {"torch", "mujoco", "gymnasium", "rclpy", "onnxruntime"},
+    "sac_ros/policy": {"torch", "mujoco", "gymnasium", "rclpy", "sac_ros.sac", "sac_ros.nodes"},
+    "sac_ros/sac": {"mujoco", "gymnasium", "rclpy", "sac_ros.nodes"},
+    "sac_ros/nodes": {"mujoco", "gymnasium"},
+    "sac_ros/nodes/policy_node.py": {"torch", "sac_ros.sac"},
+    "sac_ros/nodes/policy_process.py": {"torch", "sac_ros.sac"},
+    "sac_ros/nodes/executables.py": {"torch", "rclpy", "onnxruntime"},
+    "sim_training": {"rclpy", "sac_ros.nodes"},
+}
+# The simulated robot is the one place where the simulator speaks ROS 2.
+EXEMPT = {"sim_training": {"sim_robot_node.py"}}
+
+
+def first_party_file(module: str) -> Path | None:
+    """Return the file of one of our modules, or None for anyone else's."""
+    path = ROOT.joinpath(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def reachable_modules(source: Path) -> set[str]:
+    """Return what importing one file brings in, following our own modules all the way."""
+    reached: set[str] = set()
+    waiting = [source]
+    while waiting:
+        for module in imported_modules(waiting.pop()) - reached:
+            reached.add(module)
+            if (file := first_party_file(module)) is not None:
+                waiting.append(file)
+    return reached
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_room_keeps_its_import_rule(room: str) -> None:
+    path = ROOT / room
+    files = [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+    files = [file for file in files if file.name not in EXEMPT.get(room, set())]
+    assert any(file.is_file() for file in files), f"{room} has no files; the rule guards nothing"
+    for file in files:
+        for module in reachable_modules(file):
+            for banned in FORBIDDEN[room]:
+                assert module != banned and not module.startswith(f"{banned}."), (
+                    f"{file.relative_to(ROOT)} reaches {module}, but {room} must not import {banned}"
+                )
+
+
+@pytest.mark.parametrize("package", ["sac_ros", "sim_training"])
+def test_package_files_are_empty(package: str) -> None:
+    for file in (ROOT / package).rglob("__init__.py"):
+        assert file.read_text() == "", f"{file.relative_to(ROOT)} makes every import pay for it"
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a Python of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["sac_ros.task.task_spec", "sac_ros.policy.onnx_policy", "sac_ros.policy.control_loop"],
+)
+def test_what_the_robot_imports_brings_neither_torch_nor_rclpy(module: str) -> None:
+    process = run_python(
+        f"import {module}, sys;"
+        "print(sorted({'torch', 'rclpy', 'mujoco', 'gymnasium'} & set(sys.modules)))"
+    )
+
+    assert process.stdout.strip() == "[]", process.stderr
+
+
+@pytest.mark.parametrize("program", ["policy_node", "episode_recorder", "sim_robot_node"])
+def test_node_without_rclpy_says_how_to_get_it(program: str) -> None:
+    process = run_python(
+        "import sys; sys.modules['rclpy'] = None;"
+        f"import sac_ros.nodes.executables as executables; executables.{program}()"
+    )
+
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1, process.stderr
+    assert "rclpy" in process.stderr and "pip install" in process.stderr
+
+
+@pytest.mark.ros
+def test_policy_node_runs_without_torch() -> None:
+    process = run_python(
+        "import sys; sys.argv = ['policy_node', '--help'];"
+        "sys.modules['torch'] = sys.modules['mujoco'] = sys.modules['gymnasium'] = None;"
+        "import sac_ros.nodes.executables as executables; executables.policy_node()"
+    )
+
+    assert process.returncode == 0, process.stderr
+    assert "usage: policy_node" in process.stdout
