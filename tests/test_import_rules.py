@@ -55,7 +55,8 @@ def test_room_keeps_its_import_rule(room: str) -> None:
         for module in reachable_modules(file):
             for banned in FORBIDDEN[room]:
                 assert module != banned and not module.startswith(f"{banned}."), (
-                    f"{file.relative_to(ROOT)} reaches {module}, but {room} must not import {banned}"
+                    f"{file.relative_to(ROOT)} reaches {module},"
+                    f" but {room} must not import {banned}"
                 )
 
 

@@ -25,9 +25,10 @@ def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     tree = folder / "tree"
     copy_sources(tree)
     what = ["--editable", str(tree)] if request.param == "editable" else [str(tree)]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    where = ["--ignore-installed", "--prefix", str(folder / "prefix")]
     install = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--ignore-installed"]
-        + ["--no-build-isolation", "--prefix", str(folder / "prefix"), *what],
+        [sys.executable, "-m", "pip", "install", *offline, *where, *what],
         capture_output=True,
         text=True,
         timeout=120,
