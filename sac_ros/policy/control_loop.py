@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +42,7 @@ class Tick:
         return None if self.complete_step is None else self.complete_step()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pending:
+class _Pending(NamedTuple):
     """What was decided at the last tick, waiting for its consequence."""
 
     episode: int
