@@ -33,16 +33,20 @@ def parse_options(
         if error.code in (0, None):
             raise
         raise OptionError(_one_line(complaint.getvalue(), prog)) from error
+    except ValueError as error:  # from a __post_init__: tyro catches only those of nested classes
+        raise OptionError(f"{error}; {prog} --help lists every option") from error
 
 
 def _one_line(complaint: str, prog: str) -> str:
     """Take the sentences out of tyro's box, up to the help text that it repeats."""
-    sentences: list[str] = []
+    parts: list[list[str]] = [[]]
     for line in complaint.splitlines():
         text = line.strip("│ ")
-        if text.startswith(("╭", "╰", "─")) or not text:
-            continue
         if text.startswith(("Argument helptext", "For full helptext")):
             break
-        sentences.append(text)
-    return f"{' '.join(sentences)}; {prog} --help lists every option"
+        if text.startswith(("╭", "╰", "─")):
+            parts.append([])
+        elif text:
+            parts[-1].append(text)
+    sentences = [" ".join(part) for part in parts if part]
+    return "; ".join([*sentences, f"{prog} --help lists every option"])

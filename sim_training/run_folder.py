@@ -11,6 +11,7 @@ import yaml
 from sac_ros.errors import InputError
 from sac_ros.task.strict_yaml import read_yaml, to_mapping
 from sac_ros.task.task_spec import TaskSpec
+from sim_training.text_file import replace_text
 from sim_training.training_config import TrainingConfig
 
 
@@ -81,9 +82,15 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder and keep every other training process out of it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write into {self.path} ({error.strerror}); choose another --out"
+            ) from error
         # The kernel lets go of the lock when its process dies, however it dies.
-        with (self.path / ".lock").open("w") as lock:
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -95,4 +102,4 @@ class RunFolder:
     def write_settings(self, config: TrainingConfig, task: TaskSpec) -> None:
         """Write what `read_config` and `read_task` return."""
         for path, value in ((self.config, config), (self.task, task)):
-            path.write_text(yaml.safe_dump(to_mapping(value), sort_keys=False), encoding="utf-8")
+            replace_text(path, yaml.safe_dump(to_mapping(value), sort_keys=False))

@@ -94,11 +94,13 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
                     log.evaluation(progress.evaluations[-1])
                     display.say(str(progress.evaluations[-1]))
                 if progress.has_just_passed(config.checkpoint_every):
+                    log.flush()
                     run.save(progress)
                 if display.is_due():
                     display.show(progress, log.steps_per_s, training_return)
 
             if stop.received is not None:
+                log.flush()
                 run.save(progress)
                 display.say(
                     f"stopped by {stop.received.name} at step {progress.step}, everything is"

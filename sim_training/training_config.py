@@ -23,7 +23,8 @@ class TrainingConfig:
     """Name of a task in config/tasks (inverted_pendulum, half_cheetah, hopper, walker2d), or the
     path of a task file."""
     env: str | None = None
-    """Id of any Gymnasium environment with Box observation and action, instead of a task."""
+    """Id of any Gymnasium environment with Box observation and action, instead of a task. Where it
+    has no time limit, episodes are cut at 1000 steps."""
     steps: int = 1_000_000
     """Environment steps in total, over all environments."""
     seed: int = 1

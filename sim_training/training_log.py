@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import time
 from types import TracebackType
 
@@ -11,6 +12,7 @@ from sac_ros.sac.learner import SACMetrics
 from sim_training.evaluation import Evaluation
 from sim_training.rollout import Episode
 from sim_training.run_folder import RunFolder
+from sim_training.text_file import replace_text
 from sim_training.training_progress import TrainingProgress
 
 
@@ -25,10 +27,11 @@ class TrainingLog:
         # TensorBoard then forgets the points that a killed run wrote after its last checkpoint.
         self._tensorboard = SummaryWriter(str(folder.path), purge_step=progress.step + 1)
         # Written anew from the checkpoint: what a killed run wrote after it is measured again.
-        with self._progress_csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(field.name for field in dataclasses.fields(Evaluation))
-            writer.writerows(dataclasses.astuple(row) for row in progress.evaluations)
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(field.name for field in dataclasses.fields(Evaluation))
+        writer.writerows(dataclasses.astuple(row) for row in progress.evaluations)
+        replace_text(self._progress_csv, table.getvalue())
 
     def __enter__(self) -> "TrainingLog":
         return self
@@ -75,6 +78,10 @@ class TrainingLog:
         )
         with self._progress_csv.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(dataclasses.astuple(evaluation))
+
+    def flush(self) -> None:
+        """Write out every point: what a checkpoint has behind it will not be logged again."""
+        self._tensorboard.flush()
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():

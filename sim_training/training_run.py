@@ -68,7 +68,6 @@ class TrainingRun:
     def resume(self, command: str) -> TrainingProgress:
         """Bring everything to where it was saved; raise CheckpointError or ConfigError if not."""
         self._refuse_another_task()
-        self.folder.write_settings(self.config, self.task)
         saved = load_checkpoint(self.folder.checkpoint, self.learner, self.buffer)
         state = LoopState.from_checkpoint(saved)
         self._warmup_rng.bit_generator.state = json.loads(state.warmup_rng_state)
@@ -79,13 +78,15 @@ class TrainingRun:
         ):
             if not env.replay(episode):
                 print(
-                    f"environment {index} is not deterministic: its episode cannot be gone on with"
-                    " exactly, so a new one begins"
+                    f"environment {index} did not come back to where it was when its episode was"
+                    " acted again (it depends on more than its seed and its actions): a new"
+                    " episode begins, and this run is not exactly the uninterrupted one"
                 )
                 progress.episode_return[index] = 0.0
                 progress.episode_length[index] = 0
         if progress.commands[-1] != command:
             progress.commands.append(command)
+        self.folder.write_settings(self.config, self.task)
         return progress
 
     def draw_warmup_action(self) -> NDArray[np.float32]:
@@ -115,7 +116,8 @@ class TrainingRun:
             self.buffer.rows(index, index + 1)
             for index in rng.integers(first, end, size=NUM_GOLDEN_PAIRS).tolist()
         ]
-        return np.concatenate(rows)[:, : self.task.obs_dim]
+        # Contiguous, because safetensors writes the memory of an array whatever its strides.
+        return np.ascontiguousarray(np.concatenate(rows)[:, : self.task.obs_dim])
 
     def _refuse_another_task(self) -> None:
         before = cast(dict[str, object], to_mapping(self.folder.read_task()))
