@@ -58,8 +58,7 @@ class TerminalDisplay:
         self._steps = steps
         # Redrawn by the loop itself: a drawing thread would take turns with the learner.
         self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
+            BarColumn(bar_width=12),  # the words beside it need the rest of 80 columns
             TaskProgressColumn(),
             TextColumn("{task.fields[words]}"),
             console=console,
@@ -135,14 +134,14 @@ class LineDisplay:
 def _words(
     progress: TrainingProgress, steps: int, steps_per_s: float, training_return: float | None
 ) -> str:
-    words = [f"step {progress.step} of {steps}"]
+    words = [f"step {progress.step}/{steps}"]
     if steps_per_s > 0.0:
         words.append(f"{steps_per_s:.0f} steps/s")
         words.append(f"{_duration((steps - progress.step) / steps_per_s)} left")
     if training_return is not None:
         words.append(f"return {training_return:.1f}")
     if progress.evaluation_return is not None:
-        words.append(f"evaluation {progress.evaluation_return:.1f}")
+        words.append(f"eval {progress.evaluation_return:.1f}")
     return ", ".join(words)
 
 

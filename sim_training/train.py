@@ -99,6 +99,7 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
                 if display.is_due():
                     display.show(progress, log.steps_per_s, training_return)
 
+            display.show(progress, log.steps_per_s, training_return)
             if stop.received is not None:
                 log.flush()
                 run.save(progress)

@@ -24,10 +24,9 @@ class TrainOptions:
     out: Path | None = None
     """Run folder; None means runs/TASK_SEED."""
     resume: bool = False
-    """Go on with the run in that folder, exactly. Settings that are not given are its own."""
+    """Go on exactly with the run in that folder; settings that are not given are its own."""
     config: Path | None = None
-    """A YAML file of the settings of the algorithm, like config/sac.yaml; options given here
-    override it."""
+    """YAML file of the algorithm's settings, like config/sac.yaml; options override it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,11 +20,9 @@ class TrainingConfig:
     """One run of SAC in simulation."""
 
     task: str | None = None
-    """Name of a task in config/tasks (inverted_pendulum, half_cheetah, hopper, walker2d), or the
-    path of a task file."""
+    """Name of a task (inverted_pendulum, half_cheetah, hopper, walker2d), or a task file."""
     env: str | None = None
-    """Id of any Gymnasium environment with Box observation and action, instead of a task. Where it
-    has no time limit, episodes are cut at 1000 steps."""
+    """Instead of a task: id of any Gymnasium environment with Box observation and action."""
     steps: int = 1_000_000
     """Environment steps in total, over all environments."""
     seed: int = 1
@@ -44,8 +42,7 @@ class TrainingConfig:
     device: str = "cpu"
     """Where networks live, as torch names it: cpu, cuda, cuda:1."""
     threads: int = 1
-    """Threads of torch. Two are faster by half on an idle machine, but on a busy one they wait
-    for each other and are slower by far."""
+    """Threads of torch: two are faster on an idle machine, and far slower on a busy one."""
     sac: SACConfig = field(default_factory=SACConfig)
     """The algorithm."""
 

@@ -24,7 +24,7 @@ def test_line_tells_step_speed_time_left_and_return(
     LineDisplay(steps=1000).show(progress, steps_per_s=10.0, training_return=-3.25)
 
     line = capsys.readouterr().out
-    assert line == "step 250 of 1000, 10 steps/s, 0:01:15 left, return -3.2\n"
+    assert line == "step 250/1000, 10 steps/s, 0:01:15 left, return -3.2\n"
 
 
 def test_file_gets_a_line_now_and_then(
@@ -42,7 +42,7 @@ def test_file_gets_a_line_now_and_then(
     display.show(progress, steps_per_s=0.0, training_return=None)
 
     assert not display.is_due()
-    assert capsys.readouterr().out == "step 250 of 1000\n"
+    assert capsys.readouterr().out == "step 250/1000\n"
 
 
 def test_terminal_gets_a_bar_and_lines_above_it(progress: TrainingProgress) -> None:
