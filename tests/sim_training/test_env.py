@@ -129,3 +129,7 @@ def test_description_of_an_environment_has_its_ranges_and_period() -> None:
     assert (task.obs_dim, task.action.low, task.action.high) == (3, (-2.0,), (2.0,))
     assert math.isclose(task.control_period_s, 0.05)
     assert task.max_episode_steps == 200
+
+
+def test_environment_without_a_time_limit_is_cut_at_a_thousand_steps() -> None:
+    assert gymnasium_task("Recognisable-v0").max_episode_steps == 1000

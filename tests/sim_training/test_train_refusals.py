@@ -11,6 +11,7 @@ import recognisable_env  # noqa: F401 - registers its environments
 from training_process import TINY, assert_same_training, read_checkpoint
 
 from sac_ros.command_line import run
+from sac_ros.task.package_share import package_share
 
 PENDULUM = ("--env", "Pendulum-v1", *TINY)
 
@@ -149,7 +150,7 @@ def test_resume_with_a_changed_task_file_names_what_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, folder = tmp_path / "mine.yaml", tmp_path / "run"
-    text = Path("config/tasks/inverted_pendulum.yaml").read_text()
+    text = (package_share() / "config" / "tasks" / "inverted_pendulum.yaml").read_text()
     task.write_text(text)
     arguments = ("train", "--task", str(task), *TINY, "--out", str(folder))
     assert run([*arguments, "--steps", "10"]) == 0
