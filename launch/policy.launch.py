@@ -20,6 +20,7 @@ from lifecycle_msgs.msg import Transition
 
 # Launch arguments that are parameters of the node. An empty one leaves the parameter to the file.
 PARAMETER_TYPES = {"policy": str, "task": str, "act_on": str, "run": str, "use_sim_time": bool}
+BOOLEANS = ["true", "false", "True", "False"]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -61,8 +62,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "use_sim_time",
                 default_value="",
-                description="Take the time from /clock (true, false), as with a simulated robot."
-                f" {as_in_file}",
+                choices=["", *BOOLEANS],
+                description=f"Take the time from /clock, as with a simulated robot. {as_in_file}",
             ),
             DeclareLaunchArgument(
                 "namespace",
@@ -72,8 +73,9 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "autostart",
                 default_value="true",
-                description="Configure and activate the node (true, false). If that fails, the"
-                " launch ends with a non-zero exit status.",
+                choices=BOOLEANS,
+                description="Configure and activate the node. If that fails, the launch ends with"
+                " a non-zero exit status.",
             ),
             DeclareLaunchArgument(
                 "log_level",
@@ -103,6 +105,9 @@ def _start_policy_node(
         output="screen",
         on_exit=_fail_unless_shutting_down,
     )
+    # Looked at now: in a group, launch configurations are gone by the time an event is handled.
+    if not IfCondition(LaunchConfiguration("autostart")).evaluate(context):
+        return [node]
     return [*_autostart(node), node, _change_state(node, Transition.TRANSITION_CONFIGURE)]
 
 
@@ -140,16 +145,12 @@ def _autostart(node: LifecycleNode) -> list[RegisterEventHandler]:
                 entities=[OpaqueFunction(function=_fail, args=[f"policy_node {what}"])],
             )
         )
-    return [
-        RegisterEventHandler(reaction, condition=IfCondition(LaunchConfiguration("autostart")))
-        for reaction in reactions
-    ]
+    return [RegisterEventHandler(reaction) for reaction in reactions]
 
 
 def _change_state(node: LifecycleNode, transition: int) -> EmitEvent:
     return EmitEvent(
-        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition),
-        condition=IfCondition(LaunchConfiguration("autostart")),
+        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
     )
 
 

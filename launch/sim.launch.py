@@ -19,8 +19,9 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from sac_ros.errors import InputError
-from sac_ros.policy.contract import open_sealed
+from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.strict_yaml import to_mapping
+from sac_ros.task.task_spec import TaskSpec
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -37,6 +38,13 @@ def generate_launch_description() -> LaunchDescription:
                 " task that the policy carries.",
             ),
             DeclareLaunchArgument(
+                "act_on",
+                default_value="observation",
+                choices=["timer", "observation"],
+                description="Act at a fixed rate, or whenever the observation that is due arrives:"
+                " only then does every command follow its observation as it did in training.",
+            ),
+            DeclareLaunchArgument(
                 "run",
                 default_value="episodes",
                 choices=["continuous", "episodes"],
@@ -46,17 +54,20 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "use_sim_time",
                 default_value="true",
-                description="Let the policy take the time from the robot's /clock (true, false).",
+                choices=["true", "false", "True", "False"],
+                description="Let the policy take the time from the robot's /clock, which all"
+                " robots of a ROS domain share.",
             ),
             DeclareLaunchArgument(
                 "real_time_factor",
                 default_value="1.0",
-                description="Simulated seconds for each real second, 0.01 to 100.",
+                description="Simulated seconds for each real second, 0.01 to 100. A slow robot's"
+                " readings look stale: for less than about 0.3, raise max_age_s in params_file.",
             ),
             DeclareLaunchArgument(
                 "seed", default_value="0", description="Seed of the robot's start poses."
             ),
-            OpaqueFunction(function=_choose_robot_task),
+            OpaqueFunction(function=_check_arguments),
             IncludeLaunchDescription(policy_launch),
             Node(
                 package="sac_ros",
@@ -80,19 +91,23 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
-def _choose_robot_task(context: LaunchContext) -> list[SetLaunchConfiguration]:
+def _check_arguments(context: LaunchContext) -> list[SetLaunchConfiguration]:
+    """Refuse what the robot cannot use before anything starts; find out its task."""
+    for name, number in (("real_time_factor", float), ("seed", int)):
+        text = LaunchConfiguration(name).perform(context)
+        try:
+            number(text)
+        except ValueError as error:
+            raise InputError(f"{name} is {text!r}, expected {number.__name__}") from error
     task = LaunchConfiguration("task").perform(context)
     if not task:
-        task = str(_write_task(Path(LaunchConfiguration("policy").perform(context)).expanduser()))
+        policy = Path(LaunchConfiguration("policy").perform(context)).expanduser()
+        task = str(_write_task(OnnxPolicy.load(policy).task))
     return [SetLaunchConfiguration("robot_task", task)]
 
 
-def _write_task(policy: Path) -> Path:
-    """Write the task that a policy carries where the robot can read it, until the launch ends."""
-    try:
-        task = open_sealed(policy.read_bytes()).task
-    except InputError as error:
-        raise RuntimeError(f"policy {policy}: {error}") from error
+def _write_task(task: TaskSpec) -> Path:
+    """Write a task where the robot can read it until the launch ends."""
     folder = tempfile.TemporaryDirectory(prefix="sac_ros_")
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "task.yaml"

@@ -1,0 +1,38 @@
+"""The parameter file that the launch files load, and that people copy."""
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from source_tree import ROOT
+
+from sac_ros.nodes.node_parameters import declare_policy_parameters
+
+pytestmark = pytest.mark.ros
+
+# Whoever launches the node manages its states; it must not do so too.
+LEFT_OUT = {"autostart"}
+
+
+def test_it_holds_every_parameter_of_the_policy_node_with_its_default() -> None:
+    content = yaml.safe_load((ROOT / "config" / "policy_node.yaml").read_text())
+    context = Context()
+    rclpy.init(context=context)
+    node = Node("policy_node", context=context)
+    names_of_rclpy = set(node.get_parameters_by_prefix(""))
+    try:
+        declare_policy_parameters(node)
+        defaults = {
+            name: parameter.value
+            for name, parameter in node.get_parameters_by_prefix("").items()
+            if name not in names_of_rclpy | LEFT_OUT
+        }
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+    assert content == {"/**/policy_node": {"ros__parameters": defaults}}
