@@ -52,9 +52,9 @@ class NodeProcess:
         """Everything it has printed so far."""
         return self._log.read_text()
 
-    def wait(self) -> int:
+    def wait(self, patience_s: float = PATIENCE_S) -> int:
         """Return the exit status once it ends by itself."""
-        return self._process.wait(PATIENCE_S)
+        return self._process.wait(patience_s)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
