@@ -5,6 +5,7 @@ receiver's steady clock: a publisher whose clock is wrong cannot make old data l
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,16 @@ class _TopicStore(Protocol):
     def clear(self) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class _JointPlan:
+    """Where the entries of a JointState go, for one order of names."""
+
+    columns: NDArray[np.intp]
+    """Entries of the message that are read by anyone."""
+    places: dict[str, NDArray[np.intp]]
+    """Of those entries in the store, for each field."""
+
+
 class JointStateStore:
     """Joints by name: from any number of publishers, in any order, other joints among them."""
 
@@ -59,13 +70,13 @@ class JointStateStore:
         }
         self._all_places = np.unique(np.concatenate([*self._places.values()]))
         # Publishers keep their order, so each order of names is worked out once.
-        self._plans: dict[tuple[str, ...], tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+        self._plans: dict[tuple[str, ...], _JointPlan] = {}
 
     def store(self, message: object, arrival_s: float) -> None:
         """Take over the joints this message has; raise MessageError if lengths disagree."""
         state: JointStateMessage = message  # type: ignore[assignment]  # generated message class
-        ours, theirs = self._plan(tuple(state.name))
-        for field, row in self._rows.items():
+        plan = self._plan(tuple(state.name))
+        for field, places in plan.places.items():
             received = getattr(state, field)
             if len(received) == 0:
                 continue  # allowed by the message's definition: this publisher does not measure it
@@ -73,8 +84,7 @@ class JointStateStore:
                 raise MessageError(
                     f"JointState has {len(received)} entries in {field} for {len(state.name)} names"
                 )
-            places = ours + row
-            self._values[places] = np.asarray(received)[theirs]
+            self._values[places] = np.asarray(received)[plan.columns]
             self._arrivals_s[places] = arrival_s
 
     def values(self, reading: Reading) -> NDArray[np.float64]:
@@ -99,14 +109,16 @@ class JointStateStore:
         arrivals_s = self._arrivals_s[self._places[reading.name]]
         return [j for j, at_s in zip(reading.joints, arrivals_s, strict=True) if at_s == NEVER_S]
 
-    def _plan(self, names: tuple[str, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _plan(self, names: tuple[str, ...]) -> _JointPlan:
         plan = self._plans.get(names)
         if plan is None:
             pairs = [(self._index_of[n], i) for i, n in enumerate(names) if n in self._index_of]
-            columns = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+            ours, theirs = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
             if len(self._plans) >= 64:  # a publisher that never repeats itself must not fill memory
                 self._plans.clear()
-            plan = self._plans[names] = (columns[:, 0], columns[:, 1])
+            plan = self._plans[names] = _JointPlan(
+                columns=theirs, places={field: row + ours for field, row in self._rows.items()}
+            )
         return plan
 
 
@@ -171,6 +183,7 @@ class SensorReadings:
             (self._stores[topic], min(reading.max_age_s for reading in readings))
             for topic, readings in by_topic.items()
         ]
+        self._fresh_until_s = NEVER_S
 
     def store(self, topic: str, message: object, arrival_s: float) -> None:
         """Keep what one message brings; raise MessageError if it contradicts itself."""
@@ -178,6 +191,7 @@ class SensorReadings:
 
     def clear(self) -> None:
         """Forget everything: only what arrives from now on counts."""
+        self._fresh_until_s = NEVER_S
         for store in self._stores.values():
             store.clear()
 
@@ -187,8 +201,14 @@ class SensorReadings:
 
     def problem(self, now_s: float) -> str | None:
         """Return what is missing or too old at `now_s`, or None if every reading is fresh."""
-        # Asked at every message and tick, and nearly always all is well: topics first.
-        if all(now_s - s.oldest_arrival_s() <= age_s for s, age_s in self._shortest_max_age_s):
+        # Asked at every message and tick, and nearly always all is well. Arrivals only get newer,
+        # so what was fresh until then still is.
+        if now_s > self._fresh_until_s:
+            self._fresh_until_s = min(
+                store.oldest_arrival_s() + max_age_s
+                for store, max_age_s in self._shortest_max_age_s
+            )
+        if now_s <= self._fresh_until_s:
             return None
         for reading in self._readings:
             store = self._stores[reading.topic]

@@ -49,8 +49,8 @@ class _Pending(NamedTuple):
     step: int
     readings: Readings
     obs: NDArray[np.float32]
-    action: NDArray[np.float64]
-    previous_action: NDArray[np.float64]
+    command: NDArray[np.float64]
+    previous_command: NDArray[np.float64] | None
 
 
 class ControlLoop:
@@ -111,8 +111,8 @@ class ControlLoop:
             step=0 if last is None else last.step + 1,
             readings=readings,
             obs=obs,
-            action=self._scaling.to_action(command),
-            previous_action=self._no_action if last is None else last.action,
+            command=command,
+            previous_command=None if last is None else last.command,
         )
         return Tick(
             command=command,
@@ -131,12 +131,18 @@ class ControlLoop:
         truncated: bool,
     ) -> Transition:
         """Return the transition from the last tick to this one."""
+        action = self._scaling.to_action(begun.command)
+        previous_action = (
+            self._no_action
+            if begun.previous_command is None
+            else self._scaling.to_action(begun.previous_command)
+        )
         reward = self._reward(
             Step(
                 before=begun.readings,
                 after=readings,
-                action=begun.action,
-                previous_action=begun.previous_action,
+                action=action,
+                previous_action=previous_action,
                 terminated=terminated,
             )
         )
@@ -144,7 +150,7 @@ class ControlLoop:
             episode=begun.episode,
             step=begun.step,
             obs=begun.obs,
-            action=begun.action,
+            action=action,
             reward=reward,
             next_obs=obs,
             terminated=terminated,

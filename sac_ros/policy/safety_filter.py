@@ -47,33 +47,23 @@ class SafetyFilter:
 
     def apply(self, command: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the command [A] that may be executed in place of the one asked for [A]."""
-        if not np.isfinite(command).all():
-            self.counts.non_finite += 1
-            self._last = self._safe_command.copy()
-            return self._safe_command.copy()
-        allowed = _bounded(command, self._low, self._high)
-        self.counts.clipped += _differ(allowed, command)
+        allowed = command
+        # False for a NaN too, so what is within limits is finite and needs no further look.
+        if not ((command >= self._low) & (command <= self._high)).all():
+            if not np.isfinite(command).all():
+                self.counts.non_finite += 1
+                self._last = self._safe_command.copy()
+                return self._safe_command.copy()
+            self.counts.clipped += 1
+            allowed = np.clip(command, self._low, self._high)
         if self._max_change is not None:
             # Limited against what was executed, not against what was asked: so the low-pass below
             # can only shorten the step.
-            limited = _bounded(
-                allowed, self._last - self._max_change, self._last + self._max_change
-            )
-            self.counts.rate_limited += _differ(limited, allowed)
+            limited = np.clip(allowed, self._last - self._max_change, self._last + self._max_change)
+            self.counts.rate_limited += int((limited != allowed).any())
             allowed = limited
         if self._blend is not None:
-            allowed = self._last + self._blend * (allowed - self._last)
-        # Again, because the sums above round.
-        self._last = _bounded(allowed, self._low, self._high)
+            smoothed = self._last + self._blend * (allowed - self._last)
+            allowed = np.clip(smoothed, self._low, self._high)  # again, because the sum rounds
+        self._last = allowed.copy()
         return self._last.copy()
-
-
-def _bounded(
-    command: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Do as np.clip does, in half its time at these lengths."""
-    return np.minimum(np.maximum(command, low), high)
-
-
-def _differ(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    return bool(np.count_nonzero(one != other))

@@ -41,6 +41,7 @@ class ObservationBuilder:
     def __init__(self, channels: tuple[Channel, ...]) -> None:
         self._channels = channels
         sizes = [channel.size for channel in channels]
+        self._has_clip = any(channel.clip for channel in channels)
         clips = [channel.clip or (-np.inf, np.inf) for channel in channels]
         self._low, self._high = np.repeat(np.array(clips, dtype=np.float64), sizes, axis=0).T
         self._scale = np.repeat([channel.scale for channel in channels], sizes)
@@ -60,7 +61,9 @@ class ObservationBuilder:
         if not np.isfinite(values).all():
             for channel in self._channels:
                 check_reading(channel, readings)  # names the one
-        values = np.minimum(np.maximum(values, self._low), self._high) / self._scale
+        if self._has_clip:
+            values = np.clip(values, self._low, self._high)
+        values = values / self._scale
         if self._has_history:
             parts = np.split(values, self._ends[:-1])
             values = np.concatenate(
