@@ -38,7 +38,7 @@ setup(
     install_requires=["numpy", "PyYAML", "onnxruntime"],
     extras_require={
         "sim": [
-            "gymnasium>=1.0",
+            "gymnasium>=1.1",
             "imageio[ffmpeg]",
             "matplotlib",
             "mujoco",

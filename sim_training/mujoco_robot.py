@@ -9,6 +9,7 @@ from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskError, TaskSpec
+from sim_training.model_advice import without_model_advice
 
 ONE_DOF_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 
@@ -132,7 +133,8 @@ class MujocoRobot:
 
 
 def _mujoco_env(gymnasium_id: str) -> MujocoEnv:
-    env = gymnasium.make(gymnasium_id).unwrapped
+    with without_model_advice():
+        env = gymnasium.make(gymnasium_id).unwrapped
     if not isinstance(env, MujocoEnv):
         raise TaskError(f"{gymnasium_id} is not a MuJoCo environment, so it makes no robot")
     return env

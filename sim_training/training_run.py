@@ -116,8 +116,7 @@ class TrainingRun:
             self.buffer.rows(index, index + 1)
             for index in rng.integers(first, end, size=NUM_GOLDEN_PAIRS).tolist()
         ]
-        # Contiguous, because safetensors writes the memory of an array whatever its strides.
-        return np.ascontiguousarray(np.concatenate(rows)[:, : self.task.obs_dim])
+        return np.concatenate(rows)[:, : self.task.obs_dim]
 
     def _refuse_another_task(self) -> None:
         before = cast(dict[str, object], to_mapping(self.folder.read_task()))

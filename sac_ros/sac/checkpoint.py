@@ -115,7 +115,10 @@ def _write_files(
     label = f"{buffer.num_added:09d}-{secrets.token_hex(4)}"
     state = learner.state()
     arrays = {_LEARNER + name: tensor.numpy() for name, tensor in state.tensors.items()}
-    arrays |= {_PROGRESS + name: array for name, array in progress.arrays.items()}
+    # In C order, because safetensors writes the memory of an array whatever its strides.
+    arrays |= {
+        _PROGRESS + name: np.asarray(array, order="C") for name, array in progress.arrays.items()
+    }
     values = {"progress": dict(progress.values), "buffer_rng": dict(buffer.rng_state)}
     return Manifest(
         format=FORMAT,

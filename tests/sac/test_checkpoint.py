@@ -98,7 +98,12 @@ def test_loaded_run_goes_on_identically(folder: Path, legs: int) -> None:
 def test_progress_comes_back_as_it_was(folder: Path) -> None:
     progress = Progress(
         values={"step": 2**70, "best": -float("inf"), "third": 1 / 3, "list": [None, "ä"]},
-        arrays={"flags": np.array([True, False]), "scalar": np.array(0.1), "long": np.arange(3)},
+        arrays={
+            "flags": np.array([True, False]),
+            "scalar": np.array(0.1),
+            "long": np.arange(3),
+            "strided": np.arange(12.0).reshape(3, 4)[:, :2],
+        },
     )
     run = Run()
     save_checkpoint(folder, run.learner, run.buffer, progress)
