@@ -293,6 +293,6 @@ def _plot(progress_csv: Path, returns_over_ros: list[float], path: Path) -> None
     )
     axes.set(xlabel="environment steps", ylabel="return", title=f"{TASK}, SAC from scratch")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -195,10 +195,6 @@ class SensorReadings:
         for store in self._stores.values():
             store.clear()
 
-    def is_newer_than(self, time_s: float) -> bool:
-        """Say whether every reading has arrived since `time_s`."""
-        return all(self._stores[r.topic].arrival_s(r) > time_s for r in self._readings)
-
     def problem(self, now_s: float) -> str | None:
         """Return what is missing or too old at `now_s`, or None if every reading is fresh."""
         # Asked at every message and tick, and nearly always all is well. Arrivals only get newer,
