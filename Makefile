@@ -7,10 +7,6 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
 
 SOURCES_OF_INSTALL := setup.py setup.cfg pyproject.toml constraints.txt
 
-# This machine only, and a domain that neither other nodes (0) nor test sessions (1 to 60, see
-# tests/conftest.py) use; above 101 a domain's ports can meet Linux's ephemeral ones.
-export ROS_DOMAIN_ID := $(shell shuf -i 61-101 -n 1)
-export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 # What a sourced ROS 2, or a Python that has the ROS 2 wheels, leaves behind would mix two rclpy.
 unexport PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport AMENT_PREFIX_PATH RMW_IMPLEMENTATION ROS_DISTRO

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from sac_ros.task.package_share import package_share
 from sim_training import train
 from sim_training.evaluate import evaluate_policy
 from sim_training.options import parse_options
+from sim_training.ros_domain import DEMO_DOMAINS, claim_domain
 from sim_training.run_folder import RunFolder
 
 TASK = "inverted_pendulum"
@@ -149,6 +149,7 @@ def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recor
     logs = options.out / "log"
     logs.mkdir(exist_ok=True)
     with ExitStack() as stack:
+        stack.enter_context(_own_environment())
         recorder = stack.enter_context(
             _node(
                 "episode_recorder",
@@ -198,7 +199,6 @@ def _node(program: str, logs: Path, *parameters: str) -> Iterator[subprocess.Pop
             [sys.executable, "-c", start, "--ros-args", *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=_environment(),
             # Ctrl-C comes to us alone, so that the robot can be stopped before it goes.
             start_new_session=True,
         )
@@ -214,17 +214,20 @@ def _node(program: str, logs: Path, *parameters: str) -> Iterator[subprocess.Pop
                     process.wait()
 
 
-def _environment() -> dict[str, str]:
-    """Keep the demo on this machine and, unless told otherwise, in a ROS domain of its own."""
-    # Seeded by the process: the same for all nodes of one demo, another one for the next.
-    domain = random.Random(os.getpid()).randrange(1, 102)
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Keep the nodes on this machine and, unless told otherwise, in a ROS domain of their own."""
+    domain, claim = claim_domain(DEMO_DOMAINS)
     defaults = {
         "ROS_DOMAIN_ID": str(domain),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    return {**defaults, **os.environ}
+    with claim:
+        for name, value in defaults.items():
+            os.environ.setdefault(name, value)
+        yield
 
 
 def _read(path: Path) -> Recording:

@@ -2,38 +2,17 @@
 
 import importlib
 import os
-import random
-import socket
 import tempfile
 from collections.abc import Iterator
 
 import pytest
 
+from sim_training.ros_domain import TEST_DOMAINS, claim_domain
+
 # Set by `make test`: a missing rclpy, or a skipped test, is then a failure.
 REQUIRE_ROS = "SAC_ROS_REQUIRE_ROS"
 # The one file that needs what PyPI does not have: ROS 2's launch.
 MAY_SKIP = "tests/test_launch_files.py"
-
-# 0 is where everybody's other nodes are; `make demo` takes those from 61 on.
-DOMAINS = range(1, 61)
-
-
-def claim_domain() -> tuple[int, socket.socket]:
-    """Return a ROS domain that no other test session has, and the claim to keep until the end.
-
-    The claim is a name in the network namespace, where the domains are too; the kernel gives it
-    back however the session ends.
-    """
-    # From a random one on: the peers of a killed session linger for 20 s in the domain it had.
-    for domain in random.sample(DOMAINS, len(DOMAINS)):
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            claim.bind(f"\0sac_ros_test_domain_{domain}")
-        except OSError:
-            claim.close()
-            continue
-        return domain, claim
-    raise pytest.UsageError(f"all of {len(DOMAINS)} ROS domains are in use by test sessions")
 
 
 class SkipWatch:
@@ -94,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def isolated_ros() -> Iterator[None]:
     """Keep this session's nodes, and the logs they write, to itself."""
-    domain, claim = claim_domain()
+    domain, claim = claim_domain(TEST_DOMAINS)
     with claim, tempfile.TemporaryDirectory() as logs, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(domain))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 CONFTEST = Path(__file__).with_name("conftest.py")
 SKIPPED_TEST = "import pytest\n\npytest.skip('no ROS 2', allow_module_level=True)\n"
 PASSING_TEST = "def test_passes():\n    pass\n"
@@ -20,7 +21,7 @@ def run_session(folder: Path, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s"],
         cwd=folder,
-        env={**os.environ, "SAC_ROS_REQUIRE_ROS": "0", **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SAC_ROS_REQUIRE_ROS": "0", **environment},
         capture_output=True,
         text=True,
     )

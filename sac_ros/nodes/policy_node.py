@@ -1,6 +1,7 @@
 """The policy on the robot: a lifecycle node from sensor topics to a command topic."""
 
 import gc
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ LATCHED_QOS = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 LOG_INTERVAL_S = 2.0
+MAX_KINDS_OF_WARNING = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,7 @@ class PolicyNode(LifecycleNode):
         declare_policy_parameters(self)
         self._connections: _Connections | None = None
         self._timer: Timer | None = None  # exists while active
+        self._warned_s: dict[str, float] = {}
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and verify policy and task; connect to topics. Nothing is commanded yet."""
@@ -176,8 +179,15 @@ class PolicyNode(LifecycleNode):
         self.get_logger().info(text)
 
     def warn(self, text: str) -> None:
-        """Tell the operator, at most once every few seconds."""
-        self.get_logger().warning(text, throttle_duration_sec=LOG_INTERVAL_S)
+        """Tell the operator, each kind of trouble at most once every few seconds."""
+        # rclpy's own throttle goes by the line of code, so one kind would hide the next.
+        kind, now_s = re.sub(r"[-+.\de]*\d", "#", text), time.monotonic()
+        if now_s - self._warned_s.get(kind, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
+            return
+        if len(self._warned_s) >= MAX_KINDS_OF_WARNING:
+            self._warned_s.clear()
+        self._warned_s[kind] = now_s
+        self.get_logger().warning(text)
 
     def _on_sensor(self, topic: str, message: object) -> None:
         """Store the message; with act_on: observation, act if the one that was due is complete."""

@@ -18,6 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 PATIENCE_S = 20.0
+ANSWER_TIMEOUT_S = 2.0
 
 
 class NodeProcess:
@@ -101,13 +102,22 @@ class Observer:
             self._executor.spin_once(timeout_sec=0.02)
 
     def call(self, service_type: type, name: str, request: object) -> object:
-        """Call a service and return its response."""
+        """Call a service that may be called twice, and return its response.
+
+        A server that has not found us yet drops its answer (rmw_fastrtps waits for us for 0.1 s).
+        """
         client = self.node.create_client(service_type, name)
         try:
             self.wait_until(client.service_is_ready, f"service {name}")
-            future = client.call_async(request)
-            self.wait_until(future.done, f"an answer of {name}")
-            return future.result()
+            deadline_s = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline_s:
+                future = client.call_async(request)
+                retry_s = time.monotonic() + ANSWER_TIMEOUT_S
+                while not future.done() and time.monotonic() < retry_s:
+                    self._executor.spin_once(timeout_sec=0.02)
+                if future.done():
+                    return future.result()
+            raise AssertionError(f"waited in vain for an answer of {name}")
         finally:
             self.node.destroy_client(client)
 
@@ -115,7 +125,16 @@ class Observer:
         """Ask the policy node for a lifecycle transition; return whether it succeeded."""
         request = ChangeState.Request()
         request.transition.id = transition
-        return bool(self.call(ChangeState, "policy_node/change_state", request).success)
+        client = self.node.create_client(ChangeState, "policy_node/change_state")
+        try:
+            self.wait_until(client.service_is_ready, "service policy_node/change_state")
+            # Discovery is in order: a node that answers a client made later has found this one.
+            self.state()
+            future = client.call_async(request)
+            self.wait_until(future.done, "an answer of policy_node/change_state")
+            return bool(future.result().success)
+        finally:
+            self.node.destroy_client(client)
 
     def state(self) -> int:
         """Return the policy node's lifecycle state."""

