@@ -229,7 +229,8 @@ def test_without_autostart_the_node_waits_and_may_fail(
         assert observer.state() == State.PRIMARY_STATE_UNCONFIGURED
 
         assert not observer.change_state(Transition.TRANSITION_CONFIGURE)
-        assert "cannot read policy missing.onnx" in launch.output
+        reason = "cannot read policy missing.onnx"
+        observer.wait_until(lambda: reason in launch.output, reason)
         assert observer.state() == State.PRIMARY_STATE_UNCONFIGURED
 
         assert launch.interrupt() == 0
