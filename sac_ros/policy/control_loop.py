@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sac_ros.policy.safety_filter import SafetyFilter
 from sac_ros.task.action import ActionScaling
-from sac_ros.task.observation import ObservationBuilder, Readings, check_reading
+from sac_ros.task.observation import ObservationBuilder, Readings
 from sac_ros.task.reward import RewardFunction, Step
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.termination import TerminationRule
@@ -62,9 +62,9 @@ class ControlLoop:
         """`max_episode_steps` cuts episodes short; None leaves them without a time limit."""
         self.select_action = select_action
         self.safety_filter = SafetyFilter(task.action, task.control_period_s)
-        self._observation = ObservationBuilder(task.observation)
+        # Reward readings too: no command may follow from readings that a learner cannot judge.
+        self._observation = ObservationBuilder(task.observation, required=task.reward_readings)
         self._scaling = ActionScaling(task.action)
-        self._reward_readings = task.reward_readings
         self._reward = RewardFunction(task)
         self._termination = TerminationRule(task)
         self._max_episode_steps = max_episode_steps
@@ -82,8 +82,6 @@ class ControlLoop:
 
     def tick(self, readings: Readings) -> Tick:
         """Decide the command for these readings; raise ObservationError if they are unusable."""
-        for reading in self._reward_readings:
-            check_reading(reading, readings)
         obs = self._observation.build(readings)
         reason = self._termination.reason(readings)
         last = self._pending

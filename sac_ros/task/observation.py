@@ -38,14 +38,16 @@ def _values(reading: Reading, readings: Readings) -> NDArray[np.float64]:
 class ObservationBuilder:
     """Builds obs [O] once a control step, remembering what channels with a history need."""
 
-    def __init__(self, channels: tuple[Channel, ...]) -> None:
+    def __init__(self, channels: tuple[Channel, ...], required: tuple[Reading, ...] = ()) -> None:
+        """Build from these channels; `required` readings are checked with them, but not in obs."""
         self._channels = channels
+        self._checked = (*channels, *required)
         sizes = [channel.size for channel in channels]
         self._has_clip = any(channel.clip for channel in channels)
         clips = [channel.clip or (-np.inf, np.inf) for channel in channels]
         self._low, self._high = np.repeat(np.array(clips, dtype=np.float64), sizes, axis=0).T
         self._scale = np.repeat([channel.scale for channel in channels], sizes)
-        self._ends = np.cumsum(sizes)
+        self._ends = np.cumsum(sizes).tolist()
         self._has_history = any(channel.history > 1 for channel in channels)
         self._histories: dict[str, NDArray[np.float64]] = {}
 
@@ -57,10 +59,11 @@ class ObservationBuilder:
         """Return obs [O] float32: each channel clipped, scaled and joined, oldest values first."""
         # All channels together, because each numpy call costs more than its few numbers; and all
         # are checked before any history moves, so a refused reading leaves no half step.
-        values = np.concatenate([_values(channel, readings) for channel in self._channels])
+        values = np.concatenate([_values(reading, readings) for reading in self._checked])
         if not np.isfinite(values).all():
-            for channel in self._channels:
-                check_reading(channel, readings)  # names the one
+            for reading in self._checked:
+                check_reading(reading, readings)  # names the one
+        values = values[: self._ends[-1]]
         if self._has_clip:
             values = np.clip(values, self._low, self._high)
         values = values / self._scale

@@ -37,17 +37,19 @@ def forward_velocity(
 
 def action_squared(step: Step) -> float:
     """Return the sum of squares of the executed action."""
-    return float(np.sum(np.square(step.action)))
+    return float(step.action @ step.action)
 
 
 def action_rate_squared(step: Step) -> float:
     """Return the sum of squares of the change of the executed action since the last step."""
-    return float(np.sum(np.square(step.action - step.previous_action)))
+    change = step.action - step.previous_action
+    return float(change @ change)
 
 
 def error_squared(values: NDArray[np.float64], target: NDArray[np.float64]) -> float:
     """Return the squared distance of a reading from its target, in the reading's unit squared."""
-    return float(np.sum(np.square(values - target)))
+    error = values - target
+    return float(error @ error)
 
 
 class RewardFunction:

@@ -104,6 +104,15 @@ def test_refused_reading_takes_no_step() -> None:
     assert transition is not None and transition.step == 0
 
 
+def test_no_command_follows_from_a_reward_reading_that_is_not_finite() -> None:
+    cheetah = load_task("half_cheetah")
+    good = {reading.name: np.zeros(reading.size) for reading in cheetah.readings}
+    control_loop = ControlLoop(cheetah, lambda obs: np.zeros(6), max_episode_steps=None)
+    control_loop.tick(good)
+    with pytest.raises(ObservationError, match="root_position"):
+        control_loop.tick({**good, "root_position": np.array([np.nan])})
+
+
 def due_stamps(stamps: list[float], period_s: float) -> list[float]:
     pacer = ObservationPacer(period_s)
     return [stamp for stamp in stamps if pacer.is_due(stamp)]
