@@ -114,13 +114,14 @@ class SimRobotNode(Node):
 
     def _publish(self) -> None:
         stamp = self._stamp()
-        if self._clocks is not None:
-            self._clocks.publish(ClockMessage(clock=stamp))
         self._state.header.stamp = stamp
         self._state.position = array("d", self._robot.position)
         self._state.velocity = array("d", self._robot.velocity)
         self._state.effort = array("d", self._robot.effort)
         self._states.publish(self._state)
+        # After the state: a node that ticks on this time then acts on what belongs to it.
+        if self._clocks is not None:
+            self._clocks.publish(ClockMessage(clock=stamp))
 
     def _stamp(self) -> Time:
         """Return simulated time, which goes on while the robot is held or reset."""
