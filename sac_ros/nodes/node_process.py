@@ -63,6 +63,7 @@ def run_process(make_process: Callable[[], NodeProcess]) -> int:
     """
     wants_help = any(argument in ("-h", "--help") for argument in sys.argv[1:])
     program = sys.argv[0].rpartition("/")[2]
+    stop = StopRequest()
     try:
         rclpy.init(
             args=None if wants_help else sys.argv,
@@ -72,7 +73,7 @@ def run_process(make_process: Callable[[], NodeProcess]) -> int:
         if wants_help:
             print(describe_parameters(program, process.node))
             return 0
-        _spin(process, StopRequest())
+        _spin(process, stop)
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
