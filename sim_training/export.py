@@ -16,6 +16,7 @@ from sac_ros.task.task_spec import TaskSpec
 from sim_training.options import parse_options
 from sim_training.provenance import make_provenance
 from sim_training.run_folder import RunFolder
+from sim_training.training_config import TrainingConfig
 from sim_training.training_progress import LoopState
 
 READ_ATTEMPTS = 5
@@ -45,14 +46,17 @@ def main(argv: Sequence[str]) -> int:
     path = options.out or folder.policy
     saved = _read_actor(folder.checkpoint)
     state = LoopState.from_checkpoint(saved.progress)
-    seed = folder.read_config().seed
-    export_actor(path, saved.actor, folder.read_task(), seed, state)
+    export_actor(path, saved.actor, folder.read_task(), folder.read_config(), state)
     print(f"wrote {path}, the policy after {state.progress.step} steps")
     return 0
 
 
 def export_actor(
-    path: Path, actor: SquashedGaussianActor, task: TaskSpec, seed: int, state: LoopState
+    path: Path,
+    actor: SquashedGaussianActor,
+    task: TaskSpec,
+    config: TrainingConfig,
+    state: LoopState,
 ) -> None:
     """Write an actor with the contract of the run that trained it."""
     progress = state.progress
@@ -60,7 +64,8 @@ def export_actor(
         actor,
         task=task,
         provenance=make_provenance(
-            seed=seed,
+            algorithm=config.algorithm,
+            seed=config.seed,
             steps=progress.step,
             commands=progress.commands,
             evaluation_return=progress.evaluation_return,

@@ -15,6 +15,7 @@ PACKAGES = ("sac_ros", "torch", "numpy", "gymnasium", "mujoco", "onnx", "onnxrun
 
 def make_provenance(
     *,
+    algorithm: str,
     seed: int,
     steps: int,
     commands: Sequence[str],
@@ -23,7 +24,7 @@ def make_provenance(
 ) -> Provenance:
     """Describe the run that this process has trained; `commands` are its own and those resumed."""
     return Provenance(
-        algorithm="SAC",
+        algorithm=algorithm,
         seed=seed,
         steps=steps,
         command=" && ".join(commands),

@@ -9,7 +9,7 @@ import torch
 
 from sac_ros.errors import InputError
 from sac_ros.sac.checkpoint_manifest import CheckpointError
-from sac_ros.sac.learner import SACMetrics
+from sac_ros.sac.learner_protocol import Metrics
 from sac_ros.task.strict_yaml import ConfigError
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.actor_evaluation import ActorEvaluation
@@ -45,7 +45,7 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
     progress = run.resume(command) if request.resume else run.begin(command)
     began_s = time.monotonic() - progress.wall_s
     training_return: float | None = None
-    metrics: SACMetrics | None = None
+    metrics: Metrics | None = None
 
     try:
         with (
@@ -113,7 +113,7 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
                 log.evaluation(progress.evaluations[-1])
                 display.say(str(progress.evaluations[-1]))
             state = run.save(progress)
-            export_actor(folder.policy, run.learner.actor, task, config.seed, state)
+            export_actor(folder.policy, run.learner.actor, task, config, state)
     except (OSError, CheckpointError) as error:
         raise TrainingStoppedError(
             f"training stopped at step {progress.step}: {error}. The checkpoint of step"
@@ -129,7 +129,7 @@ def resume_command(command: str) -> str:
     return command if "--resume" in words else shlex.join([*words, "--resume"])
 
 
-def _refuse_divergence(metrics: SACMetrics, step: int) -> None:
+def _refuse_divergence(metrics: Metrics, step: int) -> None:
     if not (math.isfinite(metrics.qf_loss) and math.isfinite(metrics.actor_loss)):
         raise TrainingStoppedError(
             f"the losses are no longer finite at step {step} (qf_loss {metrics.qf_loss},"

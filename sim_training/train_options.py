@@ -1,14 +1,16 @@
 """The command line of `sac-ros train`: settings, where to write, and whether to go on."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import AvoidSubcommands
 
-from sac_ros.sac.sac_config import SACConfig
-from sac_ros.task.strict_yaml import read_yaml
+from sac_ros.sac.algorithm_config import CONFIGS
+from sac_ros.task.strict_yaml import ConfigError, read_yaml
 from sim_training.options import OptionError, parse_options
 from sim_training.run_folder import RunFolder
 from sim_training.training_config import TrainingConfig, refuse_changes
@@ -18,7 +20,7 @@ from sim_training.training_config import TrainingConfig, refuse_changes
 class TrainOptions:
     """What a person types; everything but where and how to begin is a setting of the run."""
 
-    training: Annotated[TrainingConfig, tyro.conf.arg(name="")] = field(
+    training: Annotated[TrainingConfig, tyro.conf.arg(name=""), AvoidSubcommands] = field(
         default_factory=TrainingConfig
     )
     out: Path | None = None
@@ -26,7 +28,7 @@ class TrainOptions:
     resume: bool = False
     """Go on exactly with the run in that folder; settings that are not given are its own."""
     config: Path | None = None
-    """YAML file of the algorithm's settings, like config/sac.yaml; options override it."""
+    """YAML file of the algorithm's settings, such as config/sac.yaml; options override it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +45,48 @@ def read_train_request(argv: Sequence[str]) -> TrainRequest:
 
     Raises OptionError, ConfigError or RunFolderError.
     """
-    options = _parse(argv, TrainingConfig())
+    default = _default_of(_given_algorithm(argv))
+    options = _parse(argv, default)
     folder = RunFolder(options.out or _default_folder(options.training))
-    default = TrainingConfig()
     if options.resume:
         folder.require_checkpoint()
-        default = folder.read_config()
+        default = _stored_config(folder, _given_algorithm(argv))
     if options.config is not None:
-        default = replace(default, sac=read_yaml(options.config, SACConfig))
+        default = replace(default, sac=read_yaml(options.config, CONFIGS[default.algorithm]))
     config = _parse(argv, default).training
     if options.resume:
         refuse_changes(folder.read_config(), config, str(folder.path))
     else:
         folder.refuse_other_run()
     return TrainRequest(config=config, folder=folder, resume=options.resume)
+
+
+def _given_algorithm(argv: Sequence[str]) -> str | None:
+    """Look for --algorithm alone: which options there are besides depends on it."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--algorithm")
+    try:
+        given: str | None = parser.parse_known_args(argv)[0].algorithm
+    except argparse.ArgumentError:  # without a value; the real parser says so
+        return None
+    return given
+
+
+def _stored_config(folder: RunFolder, algorithm: str | None) -> TrainingConfig:
+    stored = folder.read_config()
+    if algorithm not in (None, stored.algorithm):
+        raise ConfigError(
+            f"{folder.path} trains {stored.algorithm}, not {algorithm}; drop --algorithm to resume,"
+            " or train anew in another --out"
+        )
+    return stored
+
+
+def _default_of(algorithm: str | None) -> TrainingConfig:
+    for name, cls in CONFIGS.items():
+        if name == algorithm:
+            return TrainingConfig(algorithm=name, sac=cls())
+    return TrainingConfig()
 
 
 def _parse(argv: Sequence[str], default: TrainingConfig) -> TrainOptions:

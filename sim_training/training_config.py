@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sac_ros.sac.algorithm_config import AlgorithmConfig, AlgorithmName, algorithm_of
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec, load_task
@@ -23,6 +24,8 @@ class TrainingConfig:
     """Name of a task (inverted_pendulum, half_cheetah, hopper, walker2d), or a task file."""
     env: str | None = None
     """Instead of a task: id of any Gymnasium environment with Box observation and action."""
+    algorithm: AlgorithmName = "sac"
+    """Which SAC: of 2019 with a learned temperature, or v1 of 2018 with a state value."""
     steps: int = 1_000_000
     """Environment steps in total, over all environments."""
     seed: int = 1
@@ -43,8 +46,8 @@ class TrainingConfig:
     """Where networks live, as torch names it: cpu, cuda, cuda:1."""
     threads: int = 1
     """Threads of torch: two are faster on an idle machine, and far slower on a busy one."""
-    sac: SACConfig = field(default_factory=SACConfig)
-    """The algorithm."""
+    sac: AlgorithmConfig = field(default_factory=SACConfig)
+    """The algorithm's hyperparameters."""
 
     def __post_init__(self) -> None:
         """Refuse, by name, a value that cannot work."""
@@ -54,6 +57,10 @@ class TrainingConfig:
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.algorithm != (given := algorithm_of(self.sac)):
+            raise ValueError(
+                f"algorithm is {self.algorithm}, but its hyperparameters are those of {given}"
+            )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2^32), got {self.seed}")
         if self.stop_at_return is not None and not math.isfinite(self.stop_at_return):

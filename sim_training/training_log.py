@@ -8,7 +8,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from sac_ros.sac.learner import SACMetrics
+from sac_ros.sac.learner_protocol import Metrics
 from sim_training.evaluation import Evaluation
 from sim_training.rollout import Episode
 from sim_training.run_folder import RunFolder
@@ -61,7 +61,7 @@ class TrainingLog:
         self._point_step, self._point_s = progress.step, now_s
         self._scalars(progress.step, {"charts/SPS": self.steps_per_s})
 
-    def update(self, step: int, metrics: SACMetrics) -> None:
+    def update(self, step: int, metrics: Metrics) -> None:
         """Log the latest update, every metric under its own name."""
         values = dataclasses.asdict(metrics)
         self._scalars(step, {f"losses/{name}": value for name, value in values.items()})

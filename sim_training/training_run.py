@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
+from sac_ros.sac.algorithms import make_learner
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
-from sac_ros.sac.learner import SACLearner
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec
@@ -36,7 +36,7 @@ class TrainingRun:
             int(word) for word in envs_seed.generate_state(config.num_envs)
         ]
         self._replayable_envs = cast(tuple[ReplayableEnv, ...], tuple(self.envs.envs))
-        self.learner = SACLearner(
+        self.learner = make_learner(
             task.obs_dim, task.action_dim, config.sac, config.seed, config.device
         )
         self.buffer = ReplayBuffer(

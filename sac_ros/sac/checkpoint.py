@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sac_ros.sac.algorithm_config import AlgorithmConfig, algorithm_of
+from sac_ros.sac.algorithms import make_actor
 from sac_ros.sac.checkpoint_manifest import (
     FORMAT,
     CheckpointError,
@@ -29,10 +31,10 @@ from sac_ros.sac.checkpoint_manifest import (
     replace_manifest,
     write_file,
 )
-from sac_ros.sac.learner import LearnerState, SACLearner
+from sac_ros.sac.learner import LearnerState
+from sac_ros.sac.learner_protocol import Learner
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.replay_buffer import ReplayBuffer
-from sac_ros.sac.sac_config import SACConfig
 
 # Bounds the memory that one chunk takes while it is written or read.
 _CHUNK_BYTES = 64 * 1024 * 1024
@@ -53,13 +55,13 @@ class SavedActor:
     """The part of a checkpoint that an export needs."""
 
     actor: SquashedGaussianActor
-    config: SACConfig
+    config: AlgorithmConfig
     num_updates: int
     progress: Progress
 
 
 def save_checkpoint(
-    folder: Path, learner: SACLearner, buffer: ReplayBuffer, progress: Progress
+    folder: Path, learner: Learner, buffer: ReplayBuffer, progress: Progress
 ) -> None:
     """Replace the checkpoint in `folder`; a crash at any moment leaves the old or the new one.
 
@@ -80,7 +82,7 @@ def save_checkpoint(
         remove_unlisted(folder)
 
 
-def load_checkpoint(folder: Path, learner: SACLearner, buffer: ReplayBuffer) -> Progress:
+def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayBuffer) -> Progress:
     """Bring learner and buffer to where they were saved; return the loop's progress.
 
     Raises CheckpointError, naming the file, if anything is missing, damaged or of another run;
@@ -98,7 +100,7 @@ def load_actor(folder: Path) -> SavedActor:
     """Rebuild the actor of a checkpoint, without reading the replay rows."""
     manifest = read_manifest(folder)
     tensors, progress, _ = _read_state(folder, manifest)
-    actor = SquashedGaussianActor(manifest.obs_dim, manifest.action_dim, manifest.sac.hidden_sizes)
+    actor = make_actor(manifest.obs_dim, manifest.action_dim, manifest.sac)
     prefix = "actor."
     actor.load_state_dict(
         {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
@@ -109,7 +111,7 @@ def load_actor(folder: Path) -> SavedActor:
 
 
 def _write_files(
-    folder: Path, learner: SACLearner, buffer: ReplayBuffer, progress: Progress
+    folder: Path, learner: Learner, buffer: ReplayBuffer, progress: Progress
 ) -> Manifest:
     # Names are never used twice, not even by another run in the same folder.
     label = f"{buffer.num_added:09d}-{secrets.token_hex(4)}"
@@ -200,13 +202,17 @@ def _read_state(
 
 
 def _refuse_other_shapes(
-    folder: Path, manifest: Manifest, learner: SACLearner, buffer: ReplayBuffer
+    folder: Path, manifest: Manifest, learner: Learner, buffer: ReplayBuffer
 ) -> None:
     pairs = {
         "obs_dim": (manifest.obs_dim, learner.obs_dim),
         "action_dim": (manifest.action_dim, learner.action_dim),
+        "algorithm": (algorithm_of(manifest.sac), algorithm_of(learner.config)),
         "hidden_sizes": (manifest.sac.hidden_sizes, learner.config.hidden_sizes),
-        "num_critics": (manifest.sac.num_critics, learner.config.num_critics),
+        # Not every algorithm leaves a choice of how many.
+        "num_critics": tuple(
+            getattr(config, "num_critics", None) for config in (manifest.sac, learner.config)
+        ),
         "buffer_capacity": (manifest.buffer_capacity, buffer.capacity),
     }
     for name, (saved, wanted) in pairs.items():

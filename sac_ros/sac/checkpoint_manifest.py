@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sac_ros.errors import InputError
-from sac_ros.sac.sac_config import SACConfig
+from sac_ros.sac.algorithm_config import AlgorithmConfig
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 
 FORMAT = 1
@@ -57,7 +57,7 @@ class Manifest:
     format: int
     obs_dim: int
     action_dim: int
-    sac: SACConfig
+    sac: AlgorithmConfig
     num_updates: int
     state: FileEntry
     """Tensors of the learner, arrays of the progress."""

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sac_ros.sac.algorithm_config import CONFIGS, AlgorithmName
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.task.strict_yaml import ConfigError, read_yaml
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "config" / "sac.yaml"
+SHIPPED = Path(__file__).resolve().parents[2] / "config"
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,12 @@ def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
         SACConfig(**{name: value})
 
 
-def test_shipped_file_says_the_defaults_and_leaves_none_out() -> None:
-    assert read_yaml(PUBLISHED, SACConfig) == SACConfig()
-    assert set(yaml.safe_load(PUBLISHED.read_text())) == set(SACConfig.__dataclass_fields__)
+@pytest.mark.parametrize("algorithm", CONFIGS)
+def test_shipped_file_says_the_defaults_and_leaves_none_out(algorithm: AlgorithmName) -> None:
+    path, config = SHIPPED / f"{algorithm}.yaml", CONFIGS[algorithm]
+
+    assert read_yaml(path, config) == config()
+    assert set(yaml.safe_load(path.read_text())) == set(config.__dataclass_fields__)
 
 
 def test_misspelt_key_is_refused_with_file_and_key(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""What a learner is made of, so that it is saved, restored and stepped in one way."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerParts:
+    """Everything that the next update depends on, by the name it is saved under."""
+
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    generators: Mapping[str, torch.Generator]
+    parameters: Mapping[str, nn.Parameter] = field(default_factory=dict)
+    """Those that belong to no module, such as a temperature."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return copies, on the CPU."""
+        tensors = {
+            f"{part}.{name}": tensor
+            for part, module in self.modules.items()
+            for name, tensor in module.state_dict().items()
+        }
+        for part, optimizer in self.optimizers.items():
+            for index, moments in optimizer.state_dict()["state"].items():
+                for name, tensor in moments.items():
+                    tensors[f"{part}.{index}.{name}"] = tensor
+        tensors |= self.parameters
+        tensors |= {name: generator.get_state() for name, generator in self.generators.items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become what `tensors` were copied from; learning rates stay those of the config."""
+        for part, module in self.modules.items():
+            module.load_state_dict(_below(part, tensors))
+        for part, optimizer in self.optimizers.items():
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _below(part, tensors).items():
+                index, _, moment = name.partition(".")
+                moments.setdefault(int(index), {})[moment] = tensor
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[name])
+        for name, generator in self.generators.items():
+            generator.set_state(tensors[name])
+
+
+def random_streams(seed: int, count: int) -> list[int]:
+    """Return the seeds of `count` streams, none of which draws what another one has drawn."""
+    words = np.random.SeedSequence(seed).generate_state(count, np.uint64)
+    return [int(word) for word in words]
+
+
+def target_of(module: ModuleT) -> ModuleT:
+    """Return the copy that will follow a network slowly and never learns itself."""
+    target = copy.deepcopy(module)
+    target.requires_grad_(False)
+    return target
+
+
+def move_target(target: nn.Module, module: nn.Module, tau: float) -> None:
+    """Move every parameter of the target by the share `tau` towards the network's."""
+    # One call for all tensors; private in name only, torch.optim.swa_utils averages with it.
+    torch._foreach_lerp_(
+        list(target.parameters()),
+        [parameter.detach() for parameter in module.parameters()],
+        tau,
+    )
+
+
+def adam(
+    parameters: Iterable[nn.Parameter], learning_rate: float, epsilon: float = 1e-8
+) -> torch.optim.Optimizer:
+    """Return the optimiser of one network."""
+    return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True)
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Step the optimiser's own parameters; whatever else the loss touches gets no gradient."""
+    optimizer.zero_grad()
+    torch.autograd.backward(loss, inputs=optimizer.param_groups[0]["params"])
+    optimizer.step()
+
+
+def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    prefix = f"{part}."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

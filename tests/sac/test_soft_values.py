@@ -1,0 +1,74 @@
+"""State 0 leads to state 1; state 1 ends the episode or leads to itself. No action matters.
+
+So the best policy is uniform, of known entropy H, and the soft values follow:
+Q(1) = r1 if it ends, else (r1 + gamma alpha H) / (1 - gamma); Q(0) = r0 + gamma (Q(1) + alpha H).
+"""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from sac_ros.sac.learner_protocol import Learner
+from sac_ros.sac.replay_buffer import Batch
+from sac_ros.sac.sac_v1 import SACV1Learner
+from sac_ros.sac.sac_v1_config import SACV1Config
+
+GAMMA, ALPHA = 0.5, 0.4
+REWARDS = torch.tensor([1.0, 2.0])
+STATES = torch.eye(2)
+SETTINGS = {
+    "gamma": GAMMA,
+    "tau": 0.05,
+    "hidden_sizes": (32, 32),
+    "actor_learning_rate": 3.0e-3,
+    "critic_learning_rate": 3.0e-3,
+}
+
+
+def soft_q(entropy: float, ends: bool) -> tuple[float, float]:
+    """Return the soft Q values of both states, in units of the reward."""
+    bonus = ALPHA * entropy
+    q1 = 2.0 if ends else (2.0 + GAMMA * bonus) / (1.0 - GAMMA)
+    return 1.0 + GAMMA * (q1 + bonus), q1
+
+
+def walk_the_chain(
+    learner: Learner, draw_action: Callable[[torch.Generator], Tensor], ends: bool
+) -> None:
+    """Take 1200 updates with transitions of the chain."""
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(1200):
+        state = torch.randint(0, 2, (64,), generator=rng)
+        learner.update(
+            Batch(
+                obs=STATES[state],
+                action=draw_action(rng),
+                reward=REWARDS[state],
+                next_obs=STATES[torch.ones_like(state)],
+                terminated=(state == 1) & ends,
+            )
+        )
+
+
+def uniform_action(rng: torch.Generator) -> Tensor:
+    return torch.rand(64, 1, generator=rng) * 2 - 1
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_sac_v1_finds_them_in_units_of_the_scaled_reward(ends: bool) -> None:
+    config = SACV1Config(**SETTINGS, value_learning_rate=3.0e-3, reward_scale=1.0 / ALPHA)
+    learner = SACV1Learner(2, 1, config, seed=0)
+
+    walk_the_chain(learner, uniform_action, ends)
+
+    actions = torch.linspace(-0.9, 0.9, 7)[:, None]
+    entropy = math.log(2.0)
+    with torch.no_grad():
+        values = ALPHA * learner._value(STATES)
+        for state, expected in enumerate(soft_q(entropy, ends)):
+            q = ALPHA * learner._critic(STATES[state].expand(7, 2), actions)
+            torch.testing.assert_close(q, torch.full_like(q, expected), atol=0.1, rtol=0.0)
+            assert values[state].item() == pytest.approx(expected + ALPHA * entropy, abs=0.1)
