@@ -25,8 +25,12 @@ DEFAULT_CONTROL_PERIOD_S = 0.05
 
 
 def make_env(task: TaskSpec, render_mode: str | None = None) -> BoxEnv:
-    """Return the environment of a task, with the task's time limit."""
-    if task.simulator.gymnasium_id is None:
+    """Return the environment of a task, with the task's time limit.
+
+    A Gymnasium environment is the unmodified one, unless the task limits commands by more than
+    their range: then it trains behind the safety filter that the robot will have.
+    """
+    if task.simulator.gymnasium_id is None or task.action.is_filtered:
         return TimeLimit(TaskEnv(task, render_mode), task.max_episode_steps)
     env = _make_gymnasium_env(task.simulator.gymnasium_id, task.max_episode_steps, render_mode)
     found = (env.observation_space.shape, env.action_space.shape)

@@ -39,7 +39,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._robot = MujocoRobot(task)
         self._observation = ObservationBuilder(task.observation)
         self._scaling = ActionScaling(task.action)
-        self._safety_filter = SafetyFilter(task.action, task.control_period_s)
+        self._safety_filter = SafetyFilter(task)
         self._reward = RewardFunction(task)
         self._termination = TerminationRule(task)
         self._readings: Readings = {}
@@ -53,9 +53,9 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         super().reset(seed=seed)
         self._robot.reset(self.np_random)
         self._observation.reset()
-        self._safety_filter.reset()
         self._previous_action = np.zeros_like(self._previous_action)
         self._readings = self._robot.readings()
+        self._safety_filter.reset(self._readings)
         return self._observation.build(self._readings), {}
 
     def step(
@@ -65,7 +65,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
         Never truncates.
         """
-        command = self._safety_filter.apply(self._scaling.to_command(action))
+        command = self._safety_filter.apply(self._scaling.to_command(action), self._readings)
         executed = self._scaling.to_action(command)
         self._robot.set_command(command)
         for _ in range(self._robot.steps_per_control):

@@ -151,8 +151,8 @@ class EpisodeCycle:
     def _see_to_end(self, tick: Tick, now_s: float) -> None:
         """End the episode, or the run, where this tick says so."""
         reason = tick.termination_reason or ("time limit" if tick.is_truncated else None)
-        if tick.is_fault:
-            self._link.stop("the policy's action is not finite")
+        if tick.refusal is not None:
+            self._link.stop(tick.refusal)
         elif reason is not None and self._resets_between_episodes:
             self._link.info(f"episode ended: {reason}")
             self._enter(Phase.RESETTING, now_s)

@@ -12,7 +12,7 @@ from rclpy.clock import Clock
 from std_msgs.msg import Float64MultiArray, MultiArrayDimension, MultiArrayLayout
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from sac_ros.task.task_spec import ActionSpec
+from sac_ros.task.action_spec import ActionSpec
 from sac_ros.task.transition import Transition, pack, packed_layout, unpack
 
 

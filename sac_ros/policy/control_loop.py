@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.policy.safety_filter import SafetyFilter
+from sac_ros.policy.safety_filter import SafetyFilter, Veto
 from sac_ros.task.action import ActionScaling
 from sac_ros.task.observation import ObservationBuilder, Readings
 from sac_ros.task.reward import RewardFunction, Step
@@ -29,8 +29,8 @@ class Tick:
     termination_reason: str | None
     is_truncated: bool
     """The time limit ends the episode here."""
-    is_fault: bool
-    """The policy asked for something that is not finite."""
+    refusal: str | None
+    """Why the safety filter answered the policy with the task's reaction; None if it did not."""
     complete_step: Callable[[], Transition] | None
 
     @cached_property
@@ -57,11 +57,21 @@ class ControlLoop:
     """Runs one task with one policy, episode after episode, on whatever supplies readings."""
 
     def __init__(
-        self, task: TaskSpec, select_action: SelectAction, max_episode_steps: int | None
+        self,
+        task: TaskSpec,
+        select_action: SelectAction,
+        max_episode_steps: int | None,
+        *,
+        fade_in_s: float = 0.0,
+        veto: Veto | None = None,
     ) -> None:
-        """`max_episode_steps` cuts episodes short; None leaves them without a time limit."""
+        """Build the parts of the tick.
+
+        `max_episode_steps` cuts episodes short; None leaves them without a time limit. Over
+        `fade_in_s` from the start of an episode, the action is blended in, linearly in time.
+        """
         self.select_action = select_action
-        self.safety_filter = SafetyFilter(task.action, task.control_period_s)
+        self.safety_filter = SafetyFilter(task, veto)
         # Reward readings too: no command may follow from readings that a learner cannot judge.
         self._observation = ObservationBuilder(task.observation, required=task.reward_readings)
         self._scaling = ActionScaling(task.action)
@@ -70,15 +80,32 @@ class ControlLoop:
         self._max_episode_steps = max_episode_steps
         self._safe_command = np.array(task.action.safe_command, dtype=np.float64)
         self._no_action = np.zeros(task.action_dim)
+        self._num_fade_steps = round(fade_in_s / task.control_period_s)
+        self._fade_from = self._safe_command
         self._episode = -1
         self.start_episode()
 
     def start_episode(self) -> None:
-        """Forget the past: the next tick is the first of a new episode."""
+        """Forget the past: the next tick is the first of a new episode, of a robot left alone."""
+        self.interrupt()
+        self._holds_command = False
+
+    def interrupt(self) -> None:
+        """Begin a new episode at the next tick, from the command that is now in force."""
         self._episode += 1
         self._pending: _Pending | None = None
         self._observation.reset()
-        self.safety_filter.reset()
+        self._holds_command = True
+
+    def react(self, readings: Readings | None = None) -> NDArray[np.float64]:
+        """Return the next command [A] of the task's reaction to a fault, which ends the episode.
+
+        `readings` are given only if they can be trusted.
+        """
+        if self._pending is not None:
+            # What comes after the gap does not follow from what came before it.
+            self.interrupt()
+        return self.safety_filter.react(readings)
 
     def tick(self, readings: Readings) -> Tick:
         """Decide the command for these readings; raise ObservationError if they are unusable."""
@@ -99,14 +126,22 @@ class ControlLoop:
                 command=self._safe_command.copy(),
                 termination_reason=reason,
                 is_truncated=is_truncated,
-                is_fault=False,
+                refusal=None,
                 complete_step=complete_step,
             )
-        num_faults = self.safety_filter.counts.non_finite
-        command = self.safety_filter.apply(self._scaling.to_command(self.select_action(obs)))
+        if last is None and not self._holds_command:
+            self.safety_filter.reset(readings)
+        step = 0 if last is None else last.step + 1
+        request = self._scaling.to_command(self.select_action(obs))
+        if step < self._num_fade_steps:
+            if step == 0:
+                self._fade_from = self.safety_filter.last
+            share = (step + 1) / self._num_fade_steps
+            request = self._fade_from + share * (request - self._fade_from)
+        command = self.safety_filter.apply(request, readings)
         self._pending = _Pending(
             episode=self._episode,
-            step=0 if last is None else last.step + 1,
+            step=step,
             readings=readings,
             obs=obs,
             command=command,
@@ -116,7 +151,7 @@ class ControlLoop:
             command=command,
             termination_reason=None,
             is_truncated=False,
-            is_fault=self.safety_filter.counts.non_finite > num_faults,
+            refusal=self.safety_filter.refusal,
             complete_step=complete_step,
         )
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.task.task_spec import ActionSpec
+from sac_ros.task.action_spec import ActionSpec
 
 
 class ActionScaling:

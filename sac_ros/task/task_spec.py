@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sac_ros.task.message_fields import FIELD_SIZES, TWIST_FIELDS, CommandType, ReadableType
+from sac_ros.task.action_spec import ActionSpec
+from sac_ros.task.message_fields import FIELD_SIZES, ReadableType
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, read_mapping
 
@@ -76,54 +77,6 @@ class Channel(Reading):
             raise ValueError(f"scale of {self.name!r} must be positive, got {self.scale}")
         if self.history < 1:
             raise ValueError(f"history of {self.name!r} must be at least 1, got {self.history}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ActionSpec:
-    """What the policy commands: action [A] in [-1, 1] maps linearly onto [low, high]."""
-
-    topic: str
-    type: CommandType
-    kind: Literal["position", "velocity", "effort"]
-    joints: tuple[str, ...]
-    """Joint of each entry; for a Twist its fields, such as `linear.x`."""
-    unit: str
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    safe_command: tuple[float, ...]
-    """Sent on every way out of active, and whenever a reading is stale."""
-    rate_limit: tuple[float, ...] | None = None
-    """Greatest change a second of each entry, in its unit."""
-    low_pass_hz: float | None = None
-    """Cut-off of a first-order low-pass filter on the command."""
-
-    def __post_init__(self) -> None:
-        """Refuse limits that do not bound, and a safe command outside of them."""
-        vectors = {"low": self.low, "high": self.high, "safe_command": self.safe_command}
-        if self.rate_limit is not None:
-            vectors["rate_limit"] = self.rate_limit
-        for name, values in vectors.items():
-            if len(values) != len(self.joints):
-                raise ValueError(
-                    f"action {name} has {len(values)} entries for {len(self.joints)} joints"
-                )
-            if not all(math.isfinite(value) for value in values):
-                raise ValueError(f"action {name} is not finite: {list(values)}")
-        if self.topic.startswith("/"):
-            raise ValueError(f"action topic {self.topic!r} is absolute; drop the '/'")
-        if not all(low < high for low, high in zip(self.low, self.high, strict=True)):
-            raise ValueError(f"action low {list(self.low)} must lie below high {list(self.high)}")
-        if not all(
-            low <= safe <= high
-            for low, safe, high in zip(self.low, self.safe_command, self.high, strict=True)
-        ):
-            raise ValueError(f"safe_command {list(self.safe_command)} lies outside low..high")
-        if self.rate_limit is not None and not all(rate > 0.0 for rate in self.rate_limit):
-            raise ValueError(f"action rate_limit must be positive, got {list(self.rate_limit)}")
-        if self.low_pass_hz is not None and not self.low_pass_hz > 0.0:
-            raise ValueError(f"action low_pass_hz must be positive, got {self.low_pass_hz}")
-        if "Twist" in self.type and not set(self.joints) <= set(TWIST_FIELDS):
-            raise ValueError(f"action joints of a {self.type} must be among {list(TWIST_FIELDS)}")
 
 
 @dataclass(frozen=True, kw_only=True)

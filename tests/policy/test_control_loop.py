@@ -92,7 +92,38 @@ def test_new_episode_does_not_continue_the_old_one() -> None:
 
 def test_action_that_is_not_finite_becomes_the_safe_command() -> None:
     tick = loop(np.nan).tick(readings())
-    assert tick.is_fault and tick.command == 0.0
+    assert tick.refusal is not None and "not finite" in tick.refusal and tick.command == 0.0
+
+
+def test_action_is_blended_in_over_the_fade_and_recorded_as_executed() -> None:
+    control_loop = ControlLoop(PENDULUM, lambda obs: np.array([1.0]), None, fade_in_s=0.16)
+    ticks = [control_loop.tick(readings()) for _ in range(6)]
+    commands = [float(tick.command[0]) for tick in ticks]
+    assert commands == pytest.approx([75.0, 150.0, 225.0, 300.0, 300.0, 300.0])
+    actions = [float(tick.transition.action[0]) for tick in ticks[1:] if tick.transition]
+    assert actions == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+
+
+def test_after_a_reaction_a_new_episode_goes_on_from_the_command_in_force() -> None:
+    spec = replace(PENDULUM.action, rate_limit=(1500.0,), on_fault="ramp", ramp_s=2.0)
+    control_loop = loop(1.0, task=replace(PENDULUM, action=spec))
+    for _ in range(5):
+        control_loop.tick(readings())
+    # The whole range of 600 N in 2 s: 12 N a period.
+    assert control_loop.react() == pytest.approx(288.0)
+    assert control_loop.react() == pytest.approx(276.0)
+    tick = control_loop.tick(readings())
+    assert tick.transition is None and tick.command == 300.0
+
+
+def test_policy_is_vetoed_with_the_users_reason() -> None:
+    def veto(command: np.ndarray, readings: dict[str, np.ndarray]) -> str | None:
+        return "near the wall" if readings["cart_position"][0] > 0.5 else None
+
+    control_loop = ControlLoop(PENDULUM, lambda obs: np.array([1.0]), None, veto=veto)
+    assert control_loop.tick(readings()).command == 300.0
+    tick = control_loop.tick(readings(cart_position=0.6))
+    assert tick.command == 0.0 and tick.refusal == "near the wall"
 
 
 def test_refused_reading_takes_no_step() -> None:

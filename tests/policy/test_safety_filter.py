@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,13 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sac_ros.policy.safety_filter import SafetyFilter
-from sac_ros.task.task_spec import ActionSpec
+from sac_ros.task.action_spec import ActionSpec
+from sac_ros.task.joint_limit import JointLimit
+from sac_ros.task.task_spec import TaskSpec, load_task
 
+ARM = load_task("two_joint_arm")
+JOINTS = ("shoulder", "elbow")
 SPEC = ActionSpec(
     topic="command",
     type="std_msgs/msg/Float64MultiArray",
     kind="effort",
-    joints=("a", "b"),
+    joints=JOINTS,
     unit="N m",
     low=(-1.0, 0.5),
     high=(2.0, 3.0),
@@ -21,56 +26,197 @@ SPEC = ActionSpec(
     low_pass_hz=8.0,
 )
 PERIOD_S = 0.01
+REACTIONS: list[dict[str, Any]] = [
+    {"on_fault": "safe_command"},
+    {"on_fault": "ramp", "ramp_s": 0.3},
+    {"on_fault": "damp", "damping": (0.4, 0.1)},
+    {"on_fault": "deactivate"},
+    {"on_fault": "hold", "kind": "position"},
+    {"on_fault": "ramp", "kind": "position"},
+    {"on_fault": "ramp", "kind": "velocity"},
+]
 anything = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True, width=64)
+state = st.floats(-10.0, 10.0)
+steps = st.lists(
+    st.tuples(anything, anything, state, state, st.booleans()), min_size=1, max_size=30
+)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(anything, anything), min_size=1, max_size=30))
+def task_of(spec: ActionSpec) -> TaskSpec:
+    return replace(ARM, action=spec, control_period_s=PERIOD_S)
+
+
+def readings(position: float = 0.0, velocity: float = 0.0) -> dict[str, np.ndarray]:
+    """The same for both joints."""
+    return {
+        "joint_angles": np.full(2, position),
+        "joint_velocities": np.full(2, velocity),
+    }
+
+
+def apply(safety_filter: SafetyFilter, *request: float, **state: float) -> np.ndarray:
+    return safety_filter.apply(np.array(request), readings(**state))
+
+
+@pytest.mark.parametrize("reaction", REACTIONS, ids=lambda r: "-".join(map(str, r.values())))
+@settings(max_examples=100, deadline=None)
+@given(steps)
 def test_every_command_is_finite_and_within_limits_and_rate(
-    requests: list[tuple[float, float]],
+    reaction: dict[str, Any], sequence: list[tuple[float, float, float, float, bool]]
 ) -> None:
-    safety_filter = SafetyFilter(SPEC, PERIOD_S)
-    last = np.array(SPEC.safe_command)
-    for request in requests:
-        faults = safety_filter.counts.non_finite
-        command = safety_filter.apply(np.array(request))
+    safety_filter = SafetyFilter(task_of(replace(SPEC, **reaction)))
+    last = safety_filter.last
+    for first, second, position, velocity, is_fault in sequence:
+        if is_fault:
+            command = safety_filter.react(readings(position, velocity))
+        else:
+            command = apply(safety_filter, first, second, position=position, velocity=velocity)
         assert np.isfinite(command).all()
         assert (command >= SPEC.low).all() and (command <= SPEC.high).all()
-        if safety_filter.counts.non_finite == faults:
+        jumps = is_fault or safety_filter.refusal is not None
+        if not jumps or reaction["on_fault"] in ("ramp", "hold"):
             assert (np.abs(command - last) <= np.array(SPEC.rate_limit) * PERIOD_S + 1e-12).all()
+        last = command
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps, st.sampled_from(["position", "velocity", "effort"]))
+def test_no_command_passes_a_joint_limit(
+    sequence: list[tuple[float, float, float, float, bool]], kind: str
+) -> None:
+    limits = tuple(
+        JointLimit(joint=joint, position=(-2.0, 2.0), velocity=3.0, effort=0.8) for joint in JOINTS
+    )
+    bounds = {"low": (-5.0, -5.0), "high": (5.0, 5.0), "safe_command": (0.0, 0.0)}
+    spec = replace(SPEC, kind=kind, joint_limits=limits, **bounds)
+    safety_filter = SafetyFilter(task_of(spec))
+    last = safety_filter.last
+    for first, second, position, velocity, _ in sequence:
+        command = apply(safety_filter, first, second, position=position, velocity=velocity)
+        assert np.isfinite(command).all()
+        if kind == "position":
+            assert (np.abs(command) <= 2.0).all()
+            assert (np.abs(command - last) <= 3.0 * PERIOD_S + 1e-12).all()
+        elif kind == "velocity":
+            assert (np.abs(command) <= 3.0).all()
+            if abs(position) <= 2.0:  # not carried out of its range within the period
+                assert (np.abs(position + command * PERIOD_S) <= 2.0 + 1e-9).all()
         else:
-            np.testing.assert_array_equal(command, SPEC.safe_command)
+            assert (np.abs(command) <= 0.8).all()
+            if abs(velocity) > 3.0:  # no effort that makes it faster still
+                assert (command * np.sign(velocity) <= 0.0).all()
         last = command
 
 
 def test_request_within_all_bounds_passes_unchanged_and_uncounted() -> None:
-    safety_filter = SafetyFilter(replace(SPEC, rate_limit=None, low_pass_hz=None), PERIOD_S)
-    np.testing.assert_array_equal(safety_filter.apply(np.array([1.7, 2.9])), [1.7, 2.9])
+    safety_filter = SafetyFilter(task_of(replace(SPEC, rate_limit=None, low_pass_hz=None)))
+    np.testing.assert_array_equal(apply(safety_filter, 1.7, 2.9), [1.7, 2.9])
     counts = safety_filter.counts
-    assert (counts.non_finite, counts.clipped, counts.rate_limited) == (0, 0, 0)
+    assert counts.applied == 1
+    assert (counts.non_finite, counts.clipped, counts.rate_limited, counts.smoothed) == (0,) * 4
+    assert (counts.joint_limited, counts.vetoed, counts.reactions) == (0,) * 3
 
 
 def test_each_stage_counts_when_it_acts() -> None:
-    safety_filter = SafetyFilter(replace(SPEC, low_pass_hz=None), PERIOD_S)
-    safety_filter.apply(np.array([0.01, 0.6]))  # nothing to do
-    safety_filter.apply(np.array([0.01, 0.4]))  # below low
-    safety_filter.apply(np.array([1.0, 0.5]))  # too fast
-    safety_filter.apply(np.array([np.nan, 0.5]))
+    limits = (JointLimit(joint="shoulder", velocity=1.0),)
+    spec = replace(SPEC, low_pass_hz=None, joint_limits=limits)
+    safety_filter = SafetyFilter(
+        task_of(spec), veto=lambda command, readings: "no" if command[1] > 0.65 else None
+    )
+    apply(safety_filter, 0.01, 0.6)  # nothing to do
+    apply(safety_filter, 0.01, 0.4)  # below low
+    apply(safety_filter, 1.0, 0.5)  # too fast a change
+    apply(safety_filter, 0.02, 0.5, velocity=1.1)  # too fast a joint
+    apply(safety_filter, np.nan, 0.5)
+    apply(safety_filter, 0.0, 0.7)  # vetoed
+    safety_filter.react()
     counts = safety_filter.counts
     assert (counts.clipped, counts.rate_limited, counts.non_finite) == (1, 1, 1)
+    assert (counts.joint_limited, counts.vetoed, counts.smoothed) == (1, 1, 0)
+    assert (counts.applied, counts.reactions) == (6, 3)
 
 
 def test_low_pass_reaches_63_percent_after_one_time_constant() -> None:
     spec = replace(SPEC, rate_limit=None, low_pass_hz=1.0 / (2.0 * np.pi * 0.1))
-    safety_filter = SafetyFilter(spec, PERIOD_S)
+    safety_filter = SafetyFilter(task_of(spec))
     for _ in range(10):  # 0.1 s
-        command = safety_filter.apply(np.array([1.0, 0.5]))
+        command = apply(safety_filter, 1.0, 0.5)
     assert command[0] == pytest.approx(1.0 - np.exp(-1.0), rel=1e-9)
+    assert safety_filter.counts.smoothed == 10
 
 
 def test_reset_starts_again_from_the_safe_command() -> None:
-    safety_filter = SafetyFilter(replace(SPEC, low_pass_hz=None), PERIOD_S)
+    safety_filter = SafetyFilter(task_of(replace(SPEC, low_pass_hz=None)))
     for _ in range(100):
-        safety_filter.apply(np.array([2.0, 3.0]))
-    safety_filter.reset()
-    np.testing.assert_allclose(safety_filter.apply(np.array([2.0, 3.0])), [0.05, 0.7])
+        apply(safety_filter, 2.0, 3.0)
+    safety_filter.reset(readings(position=1.0))
+    np.testing.assert_allclose(apply(safety_filter, 2.0, 3.0), [0.05, 0.7])
+
+
+def test_commanded_position_starts_from_where_the_robot_is() -> None:
+    safety_filter = SafetyFilter(task_of(replace(SPEC, kind="position", low_pass_hz=None)))
+    safety_filter.reset(readings(position=1.0))
+    np.testing.assert_allclose(apply(safety_filter, 2.0, 3.0), [1.05, 1.2])
+
+
+def test_joint_at_its_end_may_only_be_pushed_back() -> None:
+    limits = (JointLimit(joint="shoulder", position=(-1.0, 1.0)),)
+    spec = replace(SPEC, rate_limit=None, low_pass_hz=None, joint_limits=limits)
+    safety_filter = SafetyFilter(task_of(spec))
+    assert apply(safety_filter, 2.0, 3.0, position=0.9)[0] == 2.0
+    assert apply(safety_filter, 2.0, 3.0, position=1.0)[0] == 0.0
+    assert apply(safety_filter, -1.0, 3.0, position=1.0)[0] == -1.0
+    np.testing.assert_array_equal(apply(safety_filter, 2.0, 3.0, position=1.0), [0.0, 3.0])
+
+
+def test_damping_opposes_the_measured_velocity_and_is_safe_without_one() -> None:
+    spec = replace(SPEC, on_fault="damp", damping=(0.5, 0.0), low=(-1.0, -3.0))
+    safety_filter = SafetyFilter(task_of(spec))
+    np.testing.assert_allclose(safety_filter.react(readings(velocity=-1.2)), [0.6, 0.0])
+    np.testing.assert_allclose(safety_filter.react(readings(velocity=100.0)), [-1.0, 0.0])
+    np.testing.assert_allclose(safety_filter.react(readings(velocity=np.nan)), SPEC.safe_command)
+    np.testing.assert_allclose(safety_filter.react(), SPEC.safe_command)
+
+
+@pytest.mark.parametrize(
+    ("change", "last_command"),
+    [
+        ({"on_fault": "hold", "kind": "position"}, [1.0, 1.0]),
+        ({"on_fault": "ramp", "kind": "position"}, [1.0, 1.0]),
+        ({"on_fault": "safe_command", "kind": "position"}, [0.0, 0.5]),
+        ({"on_fault": "ramp", "kind": "effort"}, [0.0, 0.5]),
+    ],
+)
+def test_robot_is_left_with_the_safe_command_unless_that_would_be_a_jump(
+    change: dict[str, Any], last_command: list[float]
+) -> None:
+    safety_filter = SafetyFilter(
+        task_of(replace(SPEC, **change, rate_limit=None, low_pass_hz=None))
+    )
+    apply(safety_filter, 1.0, 1.0)
+    np.testing.assert_array_equal(safety_filter.stop(), last_command)
+
+
+def test_limits_are_only_ever_tightened() -> None:
+    own = (JointLimit(joint="shoulder", effort=0.5),)
+    spec = replace(SPEC, rate_limit=None, low_pass_hz=None, joint_limits=own)
+    safety_filter = SafetyFilter(task_of(spec))
+    safety_filter.tighten((JointLimit(joint="shoulder", effort=9.0),))
+    assert apply(safety_filter, 2.0, 1.0)[0] == 0.5
+    safety_filter.tighten((JointLimit(joint="shoulder", effort=0.2),))
+    assert apply(safety_filter, 2.0, 1.0)[0] == 0.2
+
+
+def test_limits_that_leave_no_command_are_refused_and_change_nothing() -> None:
+    safety_filter = SafetyFilter(task_of(replace(SPEC, rate_limit=None, low_pass_hz=None)))
+    with pytest.raises(ValueError, match="leave no effort"):
+        safety_filter.tighten((JointLimit(joint="elbow", effort=0.3),))
+    np.testing.assert_array_equal(apply(safety_filter, 1.7, 2.9), [1.7, 2.9])
+
+
+def test_limit_that_no_reading_allows_to_enforce_is_named() -> None:
+    limits = (JointLimit(joint="elbow", position=(-1.0, 1.0), velocity=2.0, effort=9.0),)
+    task = task_of(replace(SPEC, joint_limits=limits))
+    assert SafetyFilter(task).limiter.unenforceable == ()
+    blind = replace(task, observation=task.observation[:1], termination=())
+    assert SafetyFilter(blind).limiter.unenforceable == ("velocity limit of 'elbow'",)

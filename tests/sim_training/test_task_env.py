@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.task.task_spec import TaskError, load_task
+from sim_training.env import make_env
 from sim_training.mujoco_robot import MujocoRobot
 from sim_training.task_env import TaskEnv
 
@@ -45,11 +46,23 @@ def test_environment_and_control_loop_agree_number_for_number() -> None:
 
 def test_executed_action_obeys_the_rate_limit() -> None:
     env = TaskEnv(TASK)
-    env.reset(seed=0)
+    obs, _ = env.reset(seed=0)
+    start = obs[:2]  # the first command goes on from where the arm is
     _, _, _, _, info = env.step(np.ones(2, dtype=np.float32))
     assert TASK.action.rate_limit is not None
     largest = TASK.action.rate_limit[0] * TASK.control_period_s / 2.5
-    assert np.all(info["executed_action"] <= largest)
+    assert np.all(info["executed_action"] - start <= largest + 1e-6)
+    assert np.all(info["executed_action"] > start)
+
+
+def test_gymnasium_task_that_limits_its_commands_trains_behind_the_filter() -> None:
+    cheetah = load_task("half_cheetah")
+    limited = replace(cheetah, action=replace(cheetah.action, rate_limit=(120.0,) * 6))
+    env = make_env(limited)
+    env.reset(seed=0)
+    _, _, _, _, info = env.step(np.ones(6, dtype=np.float32))
+    np.testing.assert_allclose(info["executed_action"][0], 120.0 * 0.05 / 120.0)
+    env.close()
 
 
 def test_model_without_the_tasks_joint_is_refused() -> None:

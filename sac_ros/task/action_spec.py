@@ -1,0 +1,98 @@
+"""What the policy commands, in which limits, and what is commanded instead when something fails."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from sac_ros.task.joint_limit import JointLimit
+from sac_ros.task.message_fields import TWIST_FIELDS, CommandType
+
+FaultReaction = Literal["safe_command", "hold", "ramp", "damp", "deactivate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpec:
+    """What the policy commands: action [A] in [-1, 1] maps linearly onto [low, high]."""
+
+    topic: str
+    type: CommandType
+    kind: Literal["position", "velocity", "effort"]
+    joints: tuple[str, ...]
+    """Joint of each entry; for a Twist its fields, such as `linear.x`."""
+    unit: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    safe_command: tuple[float, ...]
+    """Sent on every way out of active, and in answer to a fault if `on_fault` says so."""
+    rate_limit: tuple[float, ...] | None = None
+    """Greatest change a second of each entry, in its unit."""
+    low_pass_hz: float | None = None
+    """Cut-off of a first-order low-pass filter on the command."""
+    joint_limits: tuple[JointLimit, ...] = ()
+    """Limits of the commanded joints; position and velocity need a reading where the command is
+    another quantity."""
+    on_fault: FaultReaction = "safe_command"
+    """Answer to a fault, tick by tick until all is well again; sac_ros/policy/fault_reaction.py
+    says what each does."""
+    ramp_s: float = 1.0
+    """For `ramp`: how long a command takes across its whole range, in s."""
+    damping: tuple[float, ...] | None = None
+    """For `damp`: effort against each joint's velocity, in N m s/rad or N s/m."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that do not bound, and a safe command outside of them."""
+        vectors = {"low": self.low, "high": self.high, "safe_command": self.safe_command}
+        if self.rate_limit is not None:
+            vectors["rate_limit"] = self.rate_limit
+        if self.damping is not None:
+            vectors["damping"] = self.damping
+        for name, values in vectors.items():
+            if len(values) != len(self.joints):
+                raise ValueError(
+                    f"action {name} has {len(values)} entries for {len(self.joints)} joints"
+                )
+            if not all(math.isfinite(value) for value in values):
+                raise ValueError(f"action {name} is not finite: {list(values)}")
+        if self.topic.startswith("/"):
+            raise ValueError(f"action topic {self.topic!r} is absolute; drop the '/'")
+        if not all(low < high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"action low {list(self.low)} must lie below high {list(self.high)}")
+        if not all(
+            low <= safe <= high
+            for low, safe, high in zip(self.low, self.safe_command, self.high, strict=True)
+        ):
+            raise ValueError(f"safe_command {list(self.safe_command)} lies outside low..high")
+        if self.rate_limit is not None and not all(rate > 0.0 for rate in self.rate_limit):
+            raise ValueError(f"action rate_limit must be positive, got {list(self.rate_limit)}")
+        if self.low_pass_hz is not None and not self.low_pass_hz > 0.0:
+            raise ValueError(f"action low_pass_hz must be positive, got {self.low_pass_hz}")
+        if "Twist" in self.type and not set(self.joints) <= set(TWIST_FIELDS):
+            raise ValueError(f"action joints of a {self.type} must be among {list(TWIST_FIELDS)}")
+        self._check_joint_limits()
+        self._check_reaction()
+
+    @property
+    def is_filtered(self) -> bool:
+        """Say whether the task limits commands by more than their range."""
+        return (self.rate_limit, self.low_pass_hz, self.joint_limits) != (None, None, ())
+
+    def _check_joint_limits(self) -> None:
+        named = [limit.joint for limit in self.joint_limits]
+        unknown = [joint for joint in named if joint not in self.joints]
+        if unknown:
+            raise ValueError(f"joint_limits names {unknown}, but commanded are {list(self.joints)}")
+        if len(set(named)) != len(named):
+            raise ValueError(f"joint_limits names a joint twice: {named}")
+
+    def _check_reaction(self) -> None:
+        if self.on_fault == "hold" and self.kind != "position":
+            raise ValueError(
+                f"on_fault hold would not stop a joint that is moved by {self.kind};"
+                " use ramp, damp or safe_command"
+            )
+        if self.on_fault == "damp" and (self.kind != "effort" or self.damping is None):
+            raise ValueError("on_fault damp needs kind effort and a damping for each joint")
+        if self.damping is not None and not all(value >= 0.0 for value in self.damping):
+            raise ValueError(f"action damping must not be negative, got {list(self.damping)}")
+        if not (math.isfinite(self.ramp_s) and self.ramp_s > 0.0):
+            raise ValueError(f"action ramp_s must be positive, got {self.ramp_s}")
