@@ -69,6 +69,7 @@ setup(
             "pytest",
             "pytest-timeout",
             "ruff",
+            "stable-baselines3",
             "setuptools<80",  # colcon calls setup.py commands that later versions dropped
             "types-PyYAML",
         ],

@@ -22,12 +22,15 @@ class EnvError(InputError):
 
 
 class NormalizedActionEnv(
-    gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+    gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    # Notes what it was made with, so that Gymnasium can make the same again from `env.spec`.
+    gym.utils.RecordConstructorArgs,
 ):
     """A Box environment whose action [-1, 1] maps onto its own range; nothing else changes."""
 
     def __init__(self, env: BoxEnv, where: str) -> None:
-        super().__init__(env)
+        gym.utils.RecordConstructorArgs.__init__(self, where=where)
+        gym.Wrapper.__init__(self, env)
         obs_space = _require_box(env.observation_space, "observation", where)
         action_space = _require_box(env.action_space, "action", where)
         low, high = action_space.low, action_space.high
