@@ -26,7 +26,9 @@ class ActorEvaluation:
     def __init__(self, config: TrainingConfig, task: TaskSpec) -> None:
         self._seed = config.seed
         self._device = config.device
-        self._envs = [make_env(task) for _ in range(config.eval_episodes)]
+        self._envs = [
+            make_env(task, perturbation=config.perturbation) for _ in range(config.eval_episodes)
+        ]
 
     def evaluate(self, actor: SquashedGaussianActor, progress: TrainingProgress) -> None:
         """Append an evaluation to the progress."""

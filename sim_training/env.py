@@ -17,6 +17,7 @@ from sac_ros.task.task_spec import TaskSpec, generic_task
 from sim_training.box_env import BoxEnv, EnvError, NormalizedActionEnv
 from sim_training.episode_replay import ReplayableEnv
 from sim_training.model_advice import without_model_advice
+from sim_training.perturbation import NOMINAL, Perturbation
 from sim_training.task_env import TaskEnv
 
 DEFAULT_TIME_LIMIT = 1000
@@ -24,14 +25,19 @@ DEFAULT_TIME_LIMIT = 1000
 DEFAULT_CONTROL_PERIOD_S = 0.05
 
 
-def make_env(task: TaskSpec, render_mode: str | None = None) -> BoxEnv:
+def make_env(
+    task: TaskSpec, render_mode: str | None = None, perturbation: Perturbation = NOMINAL
+) -> BoxEnv:
     """Return the environment of a task, with the task's time limit.
 
     A Gymnasium environment is the unmodified one, unless the task limits commands by more than
-    their range: then it trains behind the safety filter that the robot will have.
+    their range, or the robot is perturbed: then its model is seen as a robot, behind the safety
+    filter and with observation and reward from the task, exactly as sim_robot_node shows it.
     """
-    if task.simulator.gymnasium_id is None or task.action.is_filtered:
-        return TimeLimit(TaskEnv(task, render_mode), task.max_episode_steps)
+    seen_as_robot = task.action.is_filtered or not perturbation.is_nominal
+    if task.simulator.gymnasium_id is None or seen_as_robot:
+        _refuse_perturbation_without_joints(task, perturbation)
+        return TimeLimit(TaskEnv(task, render_mode, perturbation), task.max_episode_steps)
     env = _make_gymnasium_env(task.simulator.gymnasium_id, task.max_episode_steps, render_mode)
     found = (env.observation_space.shape, env.action_space.shape)
     if found != ((task.obs_dim,), (task.action_dim,)):
@@ -43,7 +49,9 @@ def make_env(task: TaskSpec, render_mode: str | None = None) -> BoxEnv:
     return env
 
 
-def make_vector_env(task: TaskSpec, num_envs: int) -> SyncVectorEnv:
+def make_vector_env(
+    task: TaskSpec, num_envs: int, perturbation: Perturbation = NOMINAL
+) -> SyncVectorEnv:
     """Return `num_envs` environments stepped together, each of which can resume its episode.
 
     A step that ends an episode returns the next episode's first observation; `successor_obs`
@@ -51,7 +59,8 @@ def make_vector_env(task: TaskSpec, num_envs: int) -> SyncVectorEnv:
     more than a step of these environments.
     """
     return SyncVectorEnv(
-        [lambda: ReplayableEnv(make_env(task))] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP
+        [lambda: ReplayableEnv(make_env(task, perturbation=perturbation))] * num_envs,
+        autoreset_mode=AutoresetMode.SAME_STEP,
     )
 
 
@@ -107,6 +116,14 @@ def gymnasium_task(env_id: str) -> TaskSpec:
         )
     finally:
         env.close()
+
+
+def _refuse_perturbation_without_joints(task: TaskSpec, perturbation: Perturbation) -> None:
+    if not perturbation.is_nominal and not all(reading.joints for reading in task.readings):
+        raise EnvError(
+            f"{task.name!r} does not say which joints it reads, so it cannot be perturbed"
+            f" ({perturbation}); give --task with a task file instead of --env"
+        )
 
 
 def _make_gymnasium_env(

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,7 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.box_env import BoxEnv
 from sim_training.options import parse_options
+from sim_training.perturbation import NOMINAL, Perturbation
 from sim_training.rollout import Episode, evaluation_seeds, run_episodes
 from sim_training.video import RENDER_MODE, VideoError, VideoRecording, choose_renderer
 
@@ -43,6 +44,8 @@ class EvaluateOptions:
     """Film the first episode into this .mp4 file."""
     sampled: bool = False
     """Draw actions as training does, instead of taking the most likely one."""
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    """Another robot than the model describes."""
 
     def __post_init__(self) -> None:
         """Refuse counts and seeds that are none."""
@@ -65,12 +68,18 @@ def main(argv: Sequence[str]) -> int:
     if options.sampled:
         act = functools.partial(policy.sample, rng=np.random.default_rng(options.seed))
     episodes = run_policy(
-        policy, act, num_episodes=options.episodes, seed=options.seed, video=options.video
+        policy,
+        act,
+        num_episodes=options.episodes,
+        seed=options.seed,
+        video=options.video,
+        perturbation=options.perturbation,
     )
     summary = {
         "policy": str(options.policy),
         "actions": "sampled" if options.sampled else "most likely",
         "seed": options.seed,
+        "robot": str(options.perturbation),
         **_summarize(policy.task, episodes),
     }
     if options.json:
@@ -93,9 +102,10 @@ def run_policy(
     num_episodes: int,
     seed: int,
     video: Path | None,
+    perturbation: Perturbation = NOMINAL,
 ) -> list[Episode]:
     """Run whole episodes of the policy's task with `act`, obs [O] to action [A]; film the first."""
-    env = _make_env(policy.task, video)
+    env = _make_env(policy.task, video, perturbation)
     seeds = evaluation_seeds(seed, 0, num_episodes)
     episodes = []
     with contextlib.closing(env), contextlib.ExitStack() as stack:
@@ -113,7 +123,7 @@ def run_policy(
     return episodes
 
 
-def _make_env(task: TaskSpec, video: Path | None) -> BoxEnv:
+def _make_env(task: TaskSpec, video: Path | None, perturbation: Perturbation) -> BoxEnv:
     if video is not None:
         choose_renderer()
     # Imported now, not above: it imports MuJoCo, which chooses its renderer at that moment.
@@ -126,7 +136,7 @@ def _make_env(task: TaskSpec, video: Path | None) -> BoxEnv:
             f"MuJoCo cannot render with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); set it"
             " to egl, osmesa or glfw, whichever works here, or leave out --video"
         ) from error
-    return make_env(task, None if video is None else RENDER_MODE)
+    return make_env(task, None if video is None else RENDER_MODE, perturbation)
 
 
 def _summarize(task: TaskSpec, episodes: Sequence[Episode]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """A MuJoCo model seen as a robot: joints by name, commands in the task's unit, physics steps."""
 
+from collections import deque
 from pathlib import Path
 
 import gymnasium
@@ -10,19 +11,21 @@ from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskError, TaskSpec
 from sim_training.model_advice import without_model_advice
-
-ONE_DOF_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+from sim_training.perturbation import NOMINAL, Perturbation
+from sim_training.perturbed_model import ONE_DOF_JOINTS, perturb_model
 
 
 class MujocoRobot:
     """The model of one task, stepped one physics step at a time.
 
     With a gymnasium_id, model and start poses are the environment's own; with an MJCF file, they
-    come from the file and the task's reset noise.
+    come from the file and the task's reset noise. A perturbation makes it another robot than the
+    one the model describes.
     """
 
-    def __init__(self, task: TaskSpec) -> None:
+    def __init__(self, task: TaskSpec, perturbation: Perturbation = NOMINAL) -> None:
         self.task = task
+        self._perturbation = perturbation
         self._env: MujocoEnv | None = None
         if task.simulator.gymnasium_id is not None:
             self._env = _mujoco_env(task.simulator.gymnasium_id)
@@ -30,7 +33,13 @@ class MujocoRobot:
         else:
             self.model = _load_model(Path(task.simulator.mjcf or ""))
             self.data = mujoco.MjData(self.model)
+        if not perturbation.is_nominal:
+            perturb_model(self.model, self.data, perturbation)
         self.steps_per_control = _whole_steps(task, self.timestep_s)
+        # What was commanded and is not yet felt, one entry for each physics step.
+        self._delay_line: deque[NDArray[np.float64]] = deque()
+        self._command = self._safe_command = np.array(task.action.safe_command)
+        self._noise_rng = np.random.default_rng(0)
         one_dof = [
             index
             for index in range(self.model.njnt)
@@ -52,6 +61,10 @@ class MujocoRobot:
 
     def reset(self, rng: np.random.Generator) -> None:
         """Put the robot at a fresh start pose, at rest but for the task's noise."""
+        self._command = self._safe_command
+        delay = self._perturbation.command_delay_steps * self.steps_per_control
+        self._delay_line = deque([self._safe_command] * delay)
+        self._noise_rng = rng
         if self._env is not None:
             self._env.reset(seed=int(rng.integers(2**31)))
             return
@@ -68,22 +81,24 @@ class MujocoRobot:
         mujoco.mj_forward(self.model, self.data)
 
     def set_command(self, command: NDArray[np.float64]) -> None:
-        """Apply a command [A] in the task's unit from the next physics step on."""
-        self.data.ctrl[self._actuators] = command / self._gears
+        """Apply a command [A] in the task's unit from the next physics step on, or delayed."""
+        self._command = command
 
     def step(self) -> None:
         """Advance by one physics step."""
+        self._delay_line.append(self._command)
+        self.data.ctrl[self._actuators] = self._delay_line.popleft() / self._gears
         mujoco.mj_step(self.model, self.data)
 
     @property
     def position(self) -> NDArray[np.float64]:
         """Joint positions in the order of `joint_names`, in rad or m."""
-        return np.array(self.data.qpos[self._qpos_columns])
+        return self._measured(self.data.qpos[self._qpos_columns])
 
     @property
     def velocity(self) -> NDArray[np.float64]:
         """Joint velocities in the order of `joint_names`, in rad/s or m/s."""
-        return np.array(self.data.qvel[self._dof_columns])
+        return self._measured(self.data.qvel[self._dof_columns])
 
     @property
     def effort(self) -> NDArray[np.float64]:
@@ -102,6 +117,13 @@ class MujocoRobot:
         """Release the environment, where there is one."""
         if self._env is not None:
             self._env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
+
+    def _measured(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a copy of the true values, with fresh noise at every look."""
+        deviation = self._perturbation.observation_noise
+        if deviation == 0.0:
+            return np.array(values)
+        return values + self._noise_rng.normal(0.0, deviation, values.shape)
 
     def _joint_index(self, joint: str) -> int:
         if joint not in self.joint_names:

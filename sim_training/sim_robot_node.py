@@ -21,6 +21,7 @@ from sac_ros.errors import InputError
 from sac_ros.nodes.node_process import run_process
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sim_training.mujoco_robot import MujocoRobot
+from sim_training.perturbation import Perturbation
 
 # Reliable, as joint_state_broadcaster does it: every kind of subscriber hears it.
 STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -29,6 +30,16 @@ CLOCK_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LOG_INTERVAL_S = 2.0
 MAX_CATCH_UP_S = 0.1
 """A pause longer than this is not made up for: the simulation falls behind, and says so."""
+
+# How this robot differs from its model; see sim_training/perturbation.py.
+FACTORS = (
+    ("gravity", 1.0, 0.0, 100.0, "Factor on the gravitational acceleration."),
+    ("friction", 1.0, 0.0, 100.0, "Factor on the sliding friction of every geom."),
+    ("body_mass", 1.0, 1e-3, 1e3, "Factor on mass and inertia of every body."),
+    ("actuator_gain", 1.0, 1e-3, 1e3, "Factor on what every actuator makes of its command."),
+    ("joint_damping", 1.0, 0.0, 1e3, "Factor on the damping of every joint."),
+    ("joint_range", 1.0, 1e-3, 1e3, "Factor on each joint limit's distance from the start pose."),
+)
 
 
 class SimRobotNode(Node):
@@ -49,7 +60,8 @@ class SimRobotNode(Node):
     def start(self) -> None:
         """Load the model, connect, and begin to step; raise InputError for a wrong parameter."""
         task = _read_task(self)
-        self._robot = MujocoRobot(task)
+        perturbation = _read_perturbation(self)
+        self._robot = MujocoRobot(task, perturbation)
         self._rng = np.random.default_rng(int(self.get_parameter("seed").value))
         self._robot.reset(self._rng)
         self._real_time_factor = float(self.get_parameter("real_time_factor").value)
@@ -78,7 +90,8 @@ class SimRobotNode(Node):
         )
         self.get_logger().info(
             f"robot of task {task.name!r} with joints {list(self._robot.joint_names)}, a physics"
-            f" step every {self._robot.timestep_s} s, at {self._real_time_factor} x real time"
+            f" step every {self._robot.timestep_s} s, at {self._real_time_factor} x real time;"
+            f" {perturbation}"
         )
 
     def _on_timer(self) -> None:
@@ -164,6 +177,18 @@ def _read_task(node: Node) -> TaskSpec:
     return task
 
 
+def _read_perturbation(node: Node) -> Perturbation:
+    values = {name: node.get_parameter(name).value for name, *_ in FACTORS}
+    try:
+        return Perturbation(
+            command_delay_steps=int(node.get_parameter("command_delay_steps").value),
+            observation_noise=float(node.get_parameter("observation_noise").value),
+            **values,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 def _declare_parameters(node: Node) -> None:
     node.declare_parameter(
         "task", "", ParameterDescriptor(description="Task name, or path of a task .yaml.")
@@ -181,7 +206,24 @@ def _declare_parameters(node: Node) -> None:
         True,
         ParameterDescriptor(description="Publish simulated time on /clock."),
     )
+    node.declare_parameter(
+        "command_delay_steps",
+        0,
+        ParameterDescriptor(
+            description="Control steps between a command's arrival and its effect.",
+            integer_range=[IntegerRange(from_value=0, to_value=100, step=1)],
+        ),
+    )
     for name, default, low, high, description in (
+        *FACTORS,
+        (
+            "observation_noise",
+            0.0,
+            0.0,
+            1e3,
+            "Standard deviation of the noise on each position in rad or m, and on each velocity in"
+            " rad/s or m/s.",
+        ),
         ("real_time_factor", 1.0, 0.01, 100.0, "Simulated seconds for each real second."),
         (
             "command_timeout_s",

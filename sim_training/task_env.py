@@ -17,6 +17,7 @@ from sac_ros.task.reward import RewardFunction, Step
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.termination import TerminationRule
 from sim_training.mujoco_robot import MujocoRobot
+from sim_training.perturbation import NOMINAL, Perturbation
 
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
 
@@ -27,7 +28,12 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     Has no time limit of its own; gymnasium.wrappers.TimeLimit gives it the task's.
     """
 
-    def __init__(self, task: TaskSpec, render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        task: TaskSpec,
+        render_mode: str | None = None,
+        perturbation: Perturbation = NOMINAL,
+    ) -> None:
         self.metadata = {
             "render_modes": ["rgb_array"],
             "render_fps": round(1.0 / task.control_period_s),
@@ -36,7 +42,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.dt = task.control_period_s
         self.observation_space = Box(-np.inf, np.inf, (task.obs_dim,), np.float32)
         self.action_space = Box(-1.0, 1.0, (task.action_dim,), np.float32)
-        self._robot = MujocoRobot(task)
+        self._robot = MujocoRobot(task, perturbation)
         self._observation = ObservationBuilder(task.observation)
         self._scaling = ActionScaling(task.action)
         self._safety_filter = SafetyFilter(task)

@@ -9,6 +9,7 @@ from sac_ros.sac.sac_config import SACConfig
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sim_training.env import gymnasium_task
+from sim_training.perturbation import Perturbation
 
 FREE_TO_CHANGE = frozenset(
     {"steps", "eval_every", "eval_episodes", "checkpoint_every", "log_every", "stop_at_return"}
@@ -46,6 +47,8 @@ class TrainingConfig:
     """Where networks live, as torch names it: cpu, cuda, cuda:1."""
     threads: int = 1
     """Threads of torch: two are faster on an idle machine, and far slower on a busy one."""
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    """Another robot than the model describes, to train and to evaluate on."""
     sac: AlgorithmConfig = field(default_factory=SACConfig)
     """The algorithm's hyperparameters."""
 

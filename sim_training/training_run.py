@@ -31,7 +31,7 @@ class TrainingRun:
         self.config = config
         self.task = task
         self.folder = folder
-        self.envs = make_vector_env(task, config.num_envs)
+        self.envs = make_vector_env(task, config.num_envs, config.perturbation)
         self._env_seeds: list[int | None] = [
             int(word) for word in envs_seed.generate_state(config.num_envs)
         ]

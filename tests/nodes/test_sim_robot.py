@@ -139,6 +139,8 @@ def test_robot_falls_safe_when_commands_stop(observer: Observer, tmp_path: Path)
         ("real_time_factor:=0.0", "real_time_factor"),
         ("real_time_factor:=2", "real_time_factor"),
         ("command_timeout_s:=-1.0", "command_timeout_s"),
+        ("body_mass:=0.0", "body_mass"),
+        ("command_delay_steps:=-1", "command_delay_steps"),
     ],
 )
 def test_bad_parameter_ends_the_process_with_status_2(
@@ -190,3 +192,15 @@ def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: st
     assert measured["lost_transitions"] == 0
     assert measured["endings"] == ["truncated"]
     assert measured["returns_over_ros"] == [1000.0]
+
+
+def test_perturbed_robot_is_another_robot_over_ros_too(observer: Observer, tmp_path: Path) -> None:
+    parameters = ("task:=inverted_pendulum", "actuator_gain:=0.5", "observation_noise:=0.01")
+    with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log") as process:
+        robot = Listener(observer)
+        robot.connect()
+        held = [robot.next_state().position[0] for _ in range(3)]
+        assert len(set(held)) == 3  # it stands still, and its sensors are noisy
+        robot.command(100.0)
+        observer.wait_until(lambda: robot.next_state().effort[0] == 50.0, "half of the force")
+        observer.wait_for_output(process, "actuator_gain 0.5, observation_noise 0.01")
