@@ -1,4 +1,7 @@
-"""`sac-ros export`: write policy.onnx from a run's checkpoint, also while the run goes on."""
+"""`sac-ros export`: write policy.onnx from a run's checkpoint, also while the run goes on.
+
+Or from a model that Stable-Baselines3 has saved.
+"""
 
 import time
 from collections.abc import Sequence
@@ -13,10 +16,11 @@ from sac_ros.sac.checkpoint_manifest import CheckpointError
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.onnx_export import export_policy
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.options import parse_options
-from sim_training.provenance import make_provenance
+from sim_training.options import OptionError, parse_options
+from sim_training.provenance import command_line, make_provenance
 from sim_training.run_folder import RunFolder
-from sim_training.training_config import TrainingConfig
+from sim_training.sb3_import import export_sb3_model
+from sim_training.training_config import TrainingConfig, task_of
 from sim_training.training_progress import LoopState
 
 READ_ATTEMPTS = 5
@@ -27,10 +31,16 @@ READ_PAUSE_S = 0.5
 class ExportOptions:
     """What a person types."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of the run."""
     out: Path | None = None
-    """File to write; None means RUN/policy.onnx."""
+    """File to write; None means RUN/policy.onnx, or MODEL.onnx beside the model."""
+    from_sb3: Path | None = None
+    """Instead of a run: a .zip saved by Stable-Baselines3's SAC. Nothing in it is unpickled."""
+    task: str | None = None
+    """With --from-sb3: the task, or task file, that the model was trained for."""
+    env: str | None = None
+    """With --from-sb3, instead of a task: the Gymnasium id it was trained in."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
         prog="sac-ros export",
         description="Write the policy of a run's latest checkpoint as one ONNX file.",
     )
+    if options.from_sb3 is not None:
+        return _export_sb3(options, options.from_sb3, command_line("export", argv))
+    if options.run is None:
+        raise OptionError("give the folder of a run, or --from-sb3 model.zip")
+    if options.task is not None or options.env is not None:
+        raise OptionError("--task and --env go with --from-sb3; a run knows its own task")
     folder = RunFolder(options.run)
     folder.require_checkpoint()
     path = options.out or folder.policy
@@ -48,6 +64,16 @@ def main(argv: Sequence[str]) -> int:
     state = LoopState.from_checkpoint(saved.progress)
     export_actor(path, saved.actor, folder.read_task(), folder.read_config(), state)
     print(f"wrote {path}, the policy after {state.progress.step} steps")
+    return 0
+
+
+def _export_sb3(options: ExportOptions, model: Path, command: str) -> int:
+    if options.run is not None:
+        raise OptionError(f"give either the run {options.run} or --from-sb3, not both")
+    task = task_of(TrainingConfig(task=options.task, env=options.env))
+    path = options.out or model.with_suffix(".onnx")
+    return_mean = export_sb3_model(model, task, path, command)
+    print(f"wrote {path}, of return {return_mean:.1f} in {task.name}")
     return 0
 
 

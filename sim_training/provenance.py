@@ -16,11 +16,11 @@ PACKAGES = ("sac_ros", "torch", "numpy", "gymnasium", "mujoco", "onnx", "onnxrun
 def make_provenance(
     *,
     algorithm: str,
-    seed: int,
+    seed: int | None,
     steps: int,
     commands: Sequence[str],
     evaluation_return: float | None,
-    training_run_s: float,
+    training_run_s: float | None,
 ) -> Provenance:
     """Describe the run that this process has trained; `commands` are its own and those resumed."""
     return Provenance(

@@ -32,7 +32,8 @@ class Provenance:
     """Where a policy came from."""
 
     algorithm: str
-    seed: int
+    seed: int | None
+    """None if whoever trained it did not say."""
     steps: int
     """Environment steps of training."""
     command: str
