@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
 
-HEADER = ("episode", "step", "reward", "terminated", "truncated")
+HEADER = ("episode", "step", "reward", "terminated", "truncated", "intervention", "policy")
+MAX_COUNT = 2.0**53
+"""Beyond it a float64 no longer holds every whole number."""
 
 
 class TransitionError(InputError):
@@ -29,6 +31,10 @@ class Transition:
     next_obs: NDArray[np.float32]
     terminated: bool
     truncated: bool
+    intervention: bool = False
+    """A person commanded this step; `action` is what that person did."""
+    policy: int = 0
+    """Version of the policy that acted; 0 is the file the node was configured with."""
 
 
 def packed_layout(obs_dim: int, action_dim: int) -> tuple[tuple[str, int], ...]:
@@ -42,13 +48,15 @@ def packed_layout(obs_dim: int, action_dim: int) -> tuple[tuple[str, int], ...]:
 
 
 def pack(transition: Transition) -> NDArray[np.float64]:
-    """Return the transition as one row [5 + 2 O + A] in the order of `packed_layout`."""
+    """Return the transition as one row [7 + 2 O + A] in the order of `packed_layout`."""
     header = [
         float(transition.episode),
         float(transition.step),
         transition.reward,
         float(transition.terminated),
         float(transition.truncated),
+        float(transition.intervention),
+        float(transition.policy),
     ]
     return np.concatenate([header, transition.obs, transition.action, transition.next_obs])
 
@@ -61,13 +69,31 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
     if not np.isfinite(row).all():
         raise TransitionError("transition holds a number that is not finite")
     header, rest = row[: len(HEADER)], row[len(HEADER) :]
+    for label, value in zip(HEADER, header, strict=True):
+        if label in ("terminated", "truncated", "intervention") and value not in (0.0, 1.0):
+            raise TransitionError(f"transition has {label} {value}, expected 0 or 1")
+        if label in ("episode", "step", "policy") and not (
+            0.0 <= value < MAX_COUNT and value.is_integer()
+        ):
+            raise TransitionError(f"transition has {label} {value}, expected a count")
     return Transition(
         episode=int(header[0]),
         step=int(header[1]),
         reward=float(header[2]),
         terminated=bool(header[3]),
         truncated=bool(header[4]),
+        intervention=bool(header[5]),
+        policy=int(header[6]),
         obs=rest[:obs_dim].astype(np.float32),
         action=rest[obs_dim : obs_dim + action_dim],
         next_obs=rest[obs_dim + action_dim :].astype(np.float32),
     )
+
+
+def columns(obs_dim: int, action_dim: int) -> dict[str, slice]:
+    """Return where each part of a packed transition lies in its row."""
+    places, position = {}, 0
+    for label, size in packed_layout(obs_dim, action_dim):
+        places[label] = slice(position, position + size)
+        position += size
+    return places

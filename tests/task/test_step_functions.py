@@ -11,8 +11,10 @@ from sac_ros.task.reward import RewardFunction, Step
 from sac_ros.task.task_spec import Channel, RewardTerm, TaskSpec, TerminationTerm, load_task
 from sac_ros.task.termination import TerminationRule
 from sac_ros.task.transition import (
+    HEADER,
     Transition,
     TransitionError,
+    columns,
     pack,
     packed_layout,
     unpack,
@@ -151,13 +153,15 @@ def transition() -> Transition:
         next_obs=np.array([1.1, 1.2, 1.3], dtype=np.float32),
         terminated=False,
         truncated=True,
+        intervention=True,
+        policy=12,
     )
 
 
 def test_transition_survives_packing() -> None:
     original = transition()
     copy = unpack(pack(original), obs_dim=3, action_dim=2)
-    for name in ("episode", "step", "reward", "terminated", "truncated"):
+    for name in HEADER:
         assert getattr(copy, name) == getattr(original, name)
     for name in ("obs", "action", "next_obs"):
         np.testing.assert_array_equal(getattr(copy, name), getattr(original, name))
@@ -180,4 +184,21 @@ def test_malformed_row_is_refused() -> None:
         unpack(row[:-1], obs_dim=3, action_dim=2)
     row[2] = np.nan
     with pytest.raises(TransitionError, match="not finite"):
+        unpack(row, obs_dim=3, action_dim=2)
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        ("terminated", 0.5),
+        ("truncated", -1.0),
+        ("intervention", 2.0),
+        ("step", 1.5),
+        ("policy", -1.0),
+    ],
+)
+def test_row_with_an_impossible_count_or_flag_is_refused(label: str, value: float) -> None:
+    row = pack(transition())
+    row[columns(obs_dim=3, action_dim=2)[label]] = value
+    with pytest.raises(TransitionError, match=label):
         unpack(row, obs_dim=3, action_dim=2)
