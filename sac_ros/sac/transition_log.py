@@ -282,4 +282,4 @@ def _checksum(number: int, payload: bytes) -> bytes:
 def _runs(whole: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Yield begin and end of each unbroken run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], whole, [False])).astype(np.int8)))
-    yield from edges.reshape(-1, 2).tolist()
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
