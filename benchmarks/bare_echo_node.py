@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from sac_ros.nodes.node_process import run_process
-from sac_ros.nodes.policy_node import COMMAND_QOS, SENSOR_QOS
+from sac_ros.nodes.qos_profiles import COMMAND_QOS, SENSOR_QOS
 
 
 class BareEchoNode(Node):

@@ -14,7 +14,7 @@ from std_msgs.msg import Float64MultiArray
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.node_process import make_executor
-from sac_ros.nodes.policy_node import SENSOR_QOS
+from sac_ros.nodes.qos_profiles import SENSOR_QOS
 from sac_ros.nodes.sensor_readings import SensorReadings
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -53,7 +53,7 @@ def make_poses(policy: OnnxPolicy) -> Poses:
             position=rng.standard_normal(len(names)).tolist(),
             velocity=rng.standard_normal(len(names)).tolist(),
         )
-        readings.store(task.readings[0].topic, message, arrival_s=0.0)
+        readings.store(task.readings[0].topic, message, stamp_s=float(len(messages)), arrival_s=0.0)
         messages.append(message)
         answers.append(float(loop.tick(readings.snapshot()).command[0]))
     echoes = [message.position[0] for message in messages]

@@ -19,7 +19,14 @@ from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 # Launch arguments that are parameters of the node. An empty one leaves the parameter to the file.
-PARAMETER_TYPES = {"policy": str, "task": str, "act_on": str, "run": str, "use_sim_time": bool}
+PARAMETER_TYPES = {
+    "policy": str,
+    "task": str,
+    "act_on": str,
+    "run": str,
+    "use_sim_time": bool,
+    "shadow": bool,
+}
 BOOLEANS = ["true", "false", "True", "False"]
 
 
@@ -64,6 +71,13 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="",
                 choices=["", *BOOLEANS],
                 description=f"Take the time from /clock, as with a simulated robot. {as_in_file}",
+            ),
+            DeclareLaunchArgument(
+                "shadow",
+                default_value="",
+                choices=["", *BOOLEANS],
+                description="Command nothing: publish what would be commanded as ~/shadow_action."
+                f" {as_in_file}",
             ),
             DeclareLaunchArgument(
                 "namespace",

@@ -32,6 +32,7 @@ POLICY_ARGUMENTS = {
     "act_on",
     "run",
     "use_sim_time",
+    "shadow",
     "namespace",
     "autostart",
     "log_level",

@@ -1,8 +1,11 @@
-"""What an active policy node does when: wait, run, stop on trouble, reset, run again.
+"""What an active policy node does when: wait, run, react to trouble, reset, run again.
 
 Knows no ROS: time comes in as a number, and what it decides goes out through a RobotLink.
 """
 
+import math
+import time
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
@@ -27,8 +30,10 @@ class Phase(Enum):
     WAITING = auto()
     """For a complete, fresh observation; nothing has been commanded in this episode yet."""
     RUNNING = auto()
-    STALE = auto()
-    """A reading is too old or unusable: the safe command is sent until all are fresh again."""
+    REACTING = auto()
+    """Something is wrong: the task's reaction is sent until all is well again."""
+    LATCHED = auto()
+    """An emergency stop, or a fault of our own: the reaction is sent until somebody resets it."""
     RESETTING = auto()
     """The episode has ended; whoever resets the robot commands it, so we are silent."""
 
@@ -52,6 +57,10 @@ class RobotLink(Protocol):
         """Leave the active state, which sends the safe command."""
         ...
 
+    def fault(self, reason: str) -> None:
+        """Stop until somebody has looked at it: what failed is ours, and would fail again."""
+        ...
+
     def info(self, text: str) -> None:
         """Tell the operator."""
         ...
@@ -73,13 +82,23 @@ class EpisodeCycle:
         link: RobotLink,
         resets_between_episodes: bool,
         reset_settle_s: float,
+        max_late_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`max_late_s`: how much later than a control period after the last one a tick may come."""
+        self._max_interval_s = task.control_period_s + max_late_s
+        self._clock = clock
         self._control_loop = control_loop
         self._readings = readings
         self._link = link
         self._resets_between_episodes = resets_between_episodes
         self._reset_settle_s = reset_settle_s
-        self._safe_command = np.array(task.action.safe_command, dtype=np.float64)
+        self._deactivates = task.action.on_fault == "deactivate"
+        self._last_tick_s = math.inf
+        self.num_late = 0
+        """Ticks that came, or were ready, too late."""
+        self.trouble: str | None = None
+        """What the task's reaction is being sent for; None while all is well."""
         self._pacer = ObservationPacer(task.control_period_s)
         self._phase = Phase.WAITING
         self._phase_since_s = 0.0
@@ -88,22 +107,21 @@ class EpisodeCycle:
 
     def start(self, now_s: float) -> None:
         """Begin: with a reset where episodes have one, else with the first observation."""
+        self._last_tick_s = now_s
         self._begin_episode(now_s)
         if self._resets_between_episodes:
             self._enter(Phase.RESETTING, now_s)
 
-    def receive(self, topic: str, message: object, now_s: float) -> None:
-        """Store a sensor message; raise MessageError if it contradicts itself."""
+    def receive(self, topic: str, message: object, stamp_s: float, now_s: float) -> None:
+        """Store a sensor message; raise MessageError if it cannot be used."""
         if now_s >= self._readings_count_from_s:
-            self._readings.store(topic, message, now_s)
+            self._readings.store(topic, message, stamp_s, now_s)
 
     def act_on_observation(self, stamp_s: float, now_s: float) -> None:
         """Take a control step if all readings are there and the one that came last was due."""
-        if (
-            self._phase is not Phase.RESETTING
-            and self._readings.problem(now_s) is None
-            and self._pacer.is_due(stamp_s)
-        ):
+        if self._phase in (Phase.RESETTING, Phase.LATCHED) or self._is_late(now_s):
+            return  # the next tick of the timer sees to it
+        if self._readings.problem(now_s) is None and self._pacer.is_due(stamp_s):
             self._step(now_s)
 
     def act(self, now_s: float) -> None:
@@ -112,14 +130,56 @@ class EpisodeCycle:
             self._step(now_s)
 
     def watch(self, now_s: float) -> bool:
-        """Say whether all readings are there and fresh; if not, see to the robot's safety."""
+        """Say whether a step may be taken; if not, see to the robot's safety.
+
+        To be called once a control period.
+        """
+        late_s = now_s - self._last_tick_s
+        is_late = self._is_late(now_s)
+        self._last_tick_s = now_s
         if self._phase is Phase.RESETTING:
             self._see_to_reset(now_s)
+            return False
+        if self._phase is Phase.LATCHED:
+            self._react(now_s)
+            return False
+        if is_late:
+            self._see_to_lateness(f"no control step for {late_s:.3f} s", now_s)
             return False
         problem = self._readings.problem(now_s)
         if problem is not None:
             self._handle_problem(problem, now_s)
         return problem is None
+
+    def latch(self, reason: str, now_s: float) -> None:
+        """React to the worst, at once and until `release`."""
+        self.trouble = reason
+        if self._deactivates:
+            self._link.stop(reason)
+            return
+        if self._phase is not Phase.LATCHED:
+            self._enter(Phase.LATCHED, now_s)
+        self._react(now_s)
+
+    def release(self, now_s: float) -> None:
+        """Begin anew after `latch`, as after an activation."""
+        if self._phase is Phase.LATCHED:
+            self.trouble = None
+            self.start(now_s)
+
+    @property
+    def phase(self) -> Phase:
+        """What the node is doing."""
+        return self._phase
+
+    @property
+    def is_commanding(self) -> bool:
+        """Say whether commands are expected at every control period."""
+        return self._phase not in (Phase.WAITING, Phase.RESETTING)
+
+    def final_command(self) -> NDArray[np.float64]:
+        """Return the command [A] to leave the robot with."""
+        return self._control_loop.safety_filter.stop()
 
     def finish_reset(self, refusal: str | None, now_s: float) -> None:
         """Start the next episode, unless the robot refused to reset."""
@@ -138,21 +198,31 @@ class EpisodeCycle:
         except ObservationError as error:
             self._handle_problem(str(error), now_s)
             return
+        took_s = self._clock() - now_s
+        if took_s > self._max_interval_s:
+            self._see_to_lateness(f"a control step took {took_s:.3f} s", now_s)
+            return
         # The command first: the robot waits for it, the learner does not.
         self._link.publish_command(tick.command)
         if tick.transition is not None:
             self._link.publish_transition(tick.transition)
-        if self._phase is Phase.STALE:
-            self._link.info("all readings are fresh again; a new episode begins")
+        if self._phase is Phase.REACTING:
+            self._link.info("all is well again; a new episode begins")
         if self._phase is not Phase.RUNNING:
             self._enter(Phase.RUNNING, now_s)
+            self._readings.expect_motion(now_s)
         self._see_to_end(tick, now_s)
 
     def _see_to_end(self, tick: Tick, now_s: float) -> None:
         """End the episode, or the run, where this tick says so."""
         reason = tick.termination_reason or ("time limit" if tick.is_truncated else None)
-        if tick.refusal is not None:
+        self.trouble = tick.refusal
+        if tick.is_fault:
+            self._link.fault("the policy's action is not finite")
+        elif tick.refusal is not None and self._deactivates:
             self._link.stop(tick.refusal)
+        elif tick.refusal is not None:
+            self._link.warn(f"reaction: {tick.refusal}")
         elif reason is not None and self._resets_between_episodes:
             self._link.info(f"episode ended: {reason}")
             self._enter(Phase.RESETTING, now_s)
@@ -160,18 +230,34 @@ class EpisodeCycle:
             self._link.stop(reason)
 
     def _handle_problem(self, problem: str, now_s: float) -> None:
-        """Keep still before the first command; stop the robot after it."""
+        """Keep still before the first command; send the task's reaction after it."""
         if self._phase is Phase.WAITING:
             if now_s - self._phase_since_s > PATIENCE_S:
                 self._link.warn(f"waiting, no command sent yet: {problem}")
             return
-        self._link.publish_command(self._safe_command)
-        self._link.warn(f"safe command: {problem}")
+        self.trouble = problem
+        if self._deactivates:
+            self._link.stop(problem)
+            return
+        self._react(now_s)
+        self._link.warn(f"reaction: {problem}")
         if self._phase is Phase.RUNNING:
-            # What comes after the gap does not follow from what came before it.
-            self._control_loop.start_episode()
             self._pacer.reset()
-            self._enter(Phase.STALE, now_s)
+            self._enter(Phase.REACTING, now_s)
+
+    def _see_to_lateness(self, problem: str, now_s: float) -> None:
+        self.num_late += 1
+        # Nobody knows how long what is there now has waited for us.
+        self._readings.clear()
+        self._handle_problem(problem, now_s)
+
+    def _is_late(self, now_s: float) -> bool:
+        return now_s - self._last_tick_s > self._max_interval_s
+
+    def _react(self, now_s: float) -> None:
+        is_trusted = self._readings.problem(now_s) is None
+        readings = self._readings.snapshot() if is_trusted else None
+        self._link.publish_command(self._control_loop.react(readings))
 
     def _see_to_reset(self, now_s: float) -> None:
         """Ask for a reset, and again when no answer came."""

@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray, String
 from sac_ros.errors import InputError
 from sac_ros.nodes.message_conversion import message_class, transition_from_message
 from sac_ros.nodes.node_process import run_process
-from sac_ros.nodes.policy_node import LATCHED_QOS, TRANSITION_QOS
+from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition

@@ -32,6 +32,11 @@ class PolicyParameters:
     reset_settle_s: float
     max_age_s: float
     publish_transitions: bool
+    shadow: bool
+    fade_in_s: float
+    max_late_periods: float
+    veto: str
+    diagnostics_period_s: float
 
 
 def declare_policy_parameters(node: Node) -> None:
@@ -62,6 +67,11 @@ def declare_policy_parameters(node: Node) -> None:
             "sim_robot/reset",
             "Service (std_srvs/Trigger) that brings the robot to a start pose, for run: episodes.",
         ),
+        "veto": (
+            "",
+            "Python function, as 'module:function', that gets command and readings before every"
+            " command and returns why it must not be executed, or None. Empty: none.",
+        ),
         "executor": (
             "events",
             "'events': the quickest. 'single' or 'multi': rclpy's other executors, to compare.",
@@ -86,6 +96,36 @@ def declare_policy_parameters(node: Node) -> None:
         0.0,
         60.0,
         "Greatest age of any reading, in s, instead of the task's own; 0.0 keeps the task's.",
+    )
+    _declare_seconds(
+        node,
+        "fade_in_s",
+        0.0,
+        60.0,
+        "How long the action is blended in, from the command in force, after an activation, a"
+        " reset or a fault, in s.",
+    )
+    _declare_number(
+        node,
+        "max_late_periods",
+        2.0,
+        (0.1, 1000.0),
+        "A tick that is late by more than this many control periods is answered by the task's"
+        " reaction.",
+    )
+    _declare_number(
+        node,
+        "diagnostics_period_s",
+        1.0,
+        (0.1, 60.0),
+        "Time between two messages on /diagnostics, in s.",
+    )
+    node.declare_parameter(
+        "shadow",
+        False,
+        ParameterDescriptor(
+            description="Command nothing: what would be commanded goes to ~/shadow_action."
+        ),
     )
     node.declare_parameter(
         "publish_transitions",
@@ -118,17 +158,29 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         reset_settle_s=float(node.get_parameter("reset_settle_s").value),
         max_age_s=float(node.get_parameter("max_age_s").value),
         publish_transitions=bool(node.get_parameter("publish_transitions").value),
+        shadow=bool(node.get_parameter("shadow").value),
+        fade_in_s=float(node.get_parameter("fade_in_s").value),
+        max_late_periods=float(node.get_parameter("max_late_periods").value),
+        veto=_text(node, "veto"),
+        diagnostics_period_s=float(node.get_parameter("diagnostics_period_s").value),
     )
 
 
 def _declare_seconds(
     node: Node, name: str, default: float, longest_s: float, description: str
 ) -> None:
-    bounds = FloatingPointRange(from_value=0.0, to_value=longest_s, step=0.0)
+    _declare_number(node, name, default, (0.0, longest_s), description)
+
+
+def _declare_number(
+    node: Node, name: str, default: float, bounds: tuple[float, float], description: str
+) -> None:
+    least, greatest = bounds
+    allowed = FloatingPointRange(from_value=least, to_value=greatest, step=0.0)
     node.declare_parameter(
         name,
         default,
-        ParameterDescriptor(description=description, floating_point_range=[bounds]),
+        ParameterDescriptor(description=description, floating_point_range=[allowed]),
     )
 
 

@@ -3,90 +3,57 @@
 import gc
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.client import Client
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from rclpy.task import Future
 from rclpy.timer import Timer
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
-from sac_ros.nodes.episode_cycle import EpisodeCycle
-from sac_ros.nodes.message_conversion import (
-    command_message,
-    message_class,
-    stamp_s,
-    transition_message,
-)
-from sac_ros.nodes.node_parameters import (
-    PolicyParameters,
-    declare_policy_parameters,
-    read_policy_parameters,
-)
-from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
-from sac_ros.policy.control_loop import ControlLoop, SelectAction
-from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.task.task_spec import TaskSpec, load_task
+from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
+from sac_ros.nodes.emergency_stop import EmergencyStop
+from sac_ros.nodes.message_conversion import command_message, stamp_s, transition_message
+from sac_ros.nodes.node_health import NodeHealth
+from sac_ros.nodes.node_parameters import declare_policy_parameters, read_policy_parameters
+from sac_ros.nodes.robot_connections import RobotConnections, connect, disconnect
+from sac_ros.nodes.sensor_readings import MessageError
+from sac_ros.task.robot_description import RobotDescriptionError, joint_limits_of_urdf
 from sac_ros.task.transition import Transition
 
-# Best effort hears reliable and best-effort publishers alike; the reverse hears nothing.
-SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-TRANSITION_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED_QOS = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 LOG_INTERVAL_S = 2.0
 MAX_KINDS_OF_WARNING = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Connections:
-    """What exists from configure to cleanup."""
-
-    parameters: PolicyParameters
-    task: TaskSpec
-    cycle: EpisodeCycle
-    commands: "LifecyclePublisher[object]"
-    transitions: "LifecyclePublisher[Float64MultiArray]"
-    contract: "Publisher[String]"
-    resets: "Client[Trigger.Request, Trigger.Response]"
-    sensors: "Sequence[Subscription[object]]"
 
 
 class PolicyNode(LifecycleNode):
     """Runs one exported policy on one robot; it is the RobotLink of its EpisodeCycle.
 
     Sensor callbacks store; the control tick reads, acts and publishes. Every way out of `active`
-    publishes the task's safe command first.
+    publishes the command to leave the robot with first.
     """
 
     def __init__(self) -> None:
         super().__init__("policy_node")
         declare_policy_parameters(self)
-        self._connections: _Connections | None = None
+        self._connections: RobotConnections | None = None
+        self._diagnostics: DiagnosticsPublisher | None = None
         self._timer: Timer | None = None  # exists while active
         self._warned_s: dict[str, float] = {}
+        self._emergency_stop = EmergencyStop(
+            self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
+        )
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and verify policy and task; connect to topics. Nothing is commanded yet."""
         try:
-            self._connections = self._connect(read_policy_parameters(self))
+            self._connect()
         except (InputError, OSError) as error:
             # rclpy swallows what a transition raises, so we say it ourselves.
             self.get_logger().error(f"cannot configure: {error}")
@@ -99,6 +66,12 @@ class PolicyNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to tick; the first command waits for a complete, fresh observation."""
         assert self._connections is not None  # the state machine configures first
+        if self._emergency_stop.reason is not None:
+            self.get_logger().error(
+                f"cannot activate: emergency stop ({self._emergency_stop.reason}); call"
+                " ~/reset_estop first"
+            )
+            return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
         # What exists by now stays: later collections need not walk it in the middle of a tick.
         gc.collect()
@@ -106,8 +79,7 @@ class PolicyNode(LifecycleNode):
         self._connections.cycle.start(time.monotonic())
         # A simulation's clock may run faster or slower than real time; on a robot, nobody who
         # sets the wall clock may stretch or shorten a control period.
-        simulated = self.get_parameter("use_sim_time").value
-        clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
+        clock = self.get_clock() if self._is_simulated else Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(
             self._connections.task.control_period_s, self._on_timer, clock=clock
         )
@@ -136,7 +108,7 @@ class PolicyNode(LifecycleNode):
         return super().on_error(state)
 
     def stop_robot(self) -> None:
-        """Cancel the ticks and publish the safe command, while publishing is still possible."""
+        """Cancel the ticks and publish the last command, while publishing is still possible."""
         if self._timer is not None:
             self._timer.cancel()
             self.destroy_timer(self._timer)
@@ -144,7 +116,7 @@ class PolicyNode(LifecycleNode):
         connections = self._connections
         # Before super().on_deactivate(): an inactive lifecycle publisher drops it without a word.
         if connections is not None and connections.commands.is_activated:
-            self.publish_command(np.array(connections.task.action.safe_command, dtype=np.float64))
+            self.publish_command(connections.cycle.final_command())
             connections.commands.wait_for_all_acked(Duration(seconds=0.2))
 
     def publish_command(self, command: NDArray[np.float64]) -> None:
@@ -154,11 +126,15 @@ class PolicyNode(LifecycleNode):
         self._connections.commands.publish(
             command_message(task.action, command, task.control_period_s, self.get_clock())
         )
+        self._connections.statistics.note_command()
 
     def publish_transition(self, transition: Transition) -> None:
         """Send one step of experience, if the parameters ask for it."""
         assert self._connections is not None
-        if self._connections.parameters.publish_transitions:
+        self._connections.statistics.note_transition(transition)
+        parameters = self._connections.parameters
+        # In shadow, nobody executed the action that it speaks of.
+        if parameters.publish_transitions and not parameters.shadow:
             self._connections.transitions.publish(transition_message(transition))
 
     def request_reset(self) -> bool:
@@ -170,9 +146,17 @@ class PolicyNode(LifecycleNode):
         return True
 
     def stop(self, reason: str) -> None:
-        """Leave the active state, which sends the safe command."""
+        """Leave the active state, which stops the robot; in shadow, only say so."""
+        assert self._connections is not None
+        if self._connections.parameters.shadow:
+            self.warn(f"in shadow; would stop: {reason}")
+            return
         self.get_logger().warning(f"stopping: {reason}")
         self.trigger_deactivate()
+
+    def fault(self, reason: str) -> None:
+        """Stop until somebody has looked at it."""
+        self._emergency_stop.set(reason)
 
     def info(self, text: str) -> None:
         """Tell the operator."""
@@ -189,17 +173,22 @@ class PolicyNode(LifecycleNode):
         self._warned_s[kind] = now_s
         self.get_logger().warning(text)
 
+    @property
+    def _is_simulated(self) -> bool:
+        return bool(self.get_parameter("use_sim_time").value)
+
     def _on_sensor(self, topic: str, message: object) -> None:
         """Store the message; with act_on: observation, act if the one that was due is complete."""
         assert self._connections is not None
         cycle, now_s = self._connections.cycle, time.monotonic()
+        sent_s = stamp_s(message, now_s)
         try:
-            cycle.receive(topic, message, now_s)
+            cycle.receive(topic, message, sent_s, now_s)
         except MessageError as error:
             self.warn(f"ignored a message on {topic!r}: {error}")
             return
         if self._timer is not None and self._connections.parameters.act_on == "observation":
-            self._guard(partial(cycle.act_on_observation, stamp_s(message, now_s), now_s))
+            self._guard(partial(cycle.act_on_observation, sent_s, now_s))
 
     def _on_timer(self) -> None:
         """Act; with act_on: observation, only watch that observations keep coming."""
@@ -217,86 +206,69 @@ class PolicyNode(LifecycleNode):
         refusal = None if response.success else str(response.message)
         self._connections.cycle.finish_reset(refusal, time.monotonic())
 
+    def _on_emergency_stop(self, reason: str) -> None:
+        if self._timer is not None and self._connections is not None:
+            self._connections.cycle.latch(reason, time.monotonic())
+
+    def _on_emergency_reset(self) -> None:
+        if self._timer is not None and self._connections is not None:
+            self._connections.cycle.release(time.monotonic())
+
+    def _on_robot_description(self, message: String) -> None:
+        """Narrow the joint limits to the robot's own."""
+        assert self._connections is not None
+        safety_filter = self._connections.control_loop.safety_filter
+        joints = self._connections.task.action.joints
+        try:
+            limits = joint_limits_of_urdf(message.data, joints)
+            safety_filter.tighten(limits)
+        except (RobotDescriptionError, ValueError) as error:
+            self.get_logger().error(f"keeping the task's own joint limits: {error}")
+            return
+        self.info(f"joint limits of robot_description for {[limit.joint for limit in limits]}")
+        if safety_filter.limiter.unenforceable:
+            self.warn(
+                f"without a reading of these, the task cannot enforce the"
+                f" {', '.join(safety_filter.limiter.unenforceable)}"
+            )
+
     def _guard(self, step: Callable[[], object]) -> None:
-        """Run a control step; whatever goes wrong in it, the robot gets the safe command."""
+        """Run a control step; whatever goes wrong in it, the robot gets the task's reaction."""
         try:
             step()
         except Exception as error:
-            self.get_logger().error(f"a control step failed: {error!r}")
-            self.stop("a control step failed")
+            self.fault(f"a control step failed: {error!r}")
 
-    def _connect(self, parameters: PolicyParameters) -> _Connections:
-        """Verify everything that can be refused, then make publishers and subscriptions."""
-        task = load_task(parameters.task) if parameters.task else None
-        expected = None if task is None else task.fingerprint
-        policy = OnnxPolicy.load(parameters.policy, expected_fingerprint=expected)
-        task = _with_max_age(task or policy.task, parameters.max_age_s)
-        readings = SensorReadings(task)
-        episodes = parameters.run == "episodes"
-        cycle = EpisodeCycle(
-            task=task,
-            control_loop=ControlLoop(
-                task,
-                _action_selection(policy, parameters),
-                max_episode_steps=task.max_episode_steps if episodes else None,
-            ),
-            readings=readings,
+    def _connect(self) -> None:
+        parameters = read_policy_parameters(self)
+        connections = connect(
+            self,
+            parameters,
             link=self,
-            resets_between_episodes=episodes,
-            reset_settle_s=parameters.reset_settle_s,
+            on_sensor=self._on_sensor,
+            on_robot_description=self._on_robot_description,
+            is_simulated=self._is_simulated,
         )
-        contract = self.create_publisher(String, "~/contract", LATCHED_QOS)
-        contract.publish(String(data=policy.contract.to_json()))
-        self.get_logger().info(
+        self._connections = connections
+        health = NodeHealth(connections, self._emergency_stop)
+        self._diagnostics = DiagnosticsPublisher(
+            self,
+            hardware_id=connections.task.name,
+            period_s=parameters.diagnostics_period_s,
+            diagnose=health.diagnose,
+        )
+        task = connections.task
+        self.info(
             f"policy {parameters.policy} for task {task.name!r}: obs [{task.obs_dim}] from"
-            f" {list(readings.topic_types)}, action [{task.action_dim}] to {task.action.topic!r},"
-            f" every {task.control_period_s} s, acting on {parameters.act_on}"
-        )
-        return _Connections(
-            parameters=parameters,
-            task=task,
-            cycle=cycle,
-            commands=self.create_lifecycle_publisher(
-                message_class(task.action.type), task.action.topic, COMMAND_QOS
-            ),
-            transitions=self.create_lifecycle_publisher(
-                Float64MultiArray, "~/transitions", TRANSITION_QOS
-            ),
-            contract=contract,
-            resets=self.create_client(Trigger, parameters.reset_service),
-            sensors=[
-                self.create_subscription(
-                    message_class(type_name), topic, partial(self._on_sensor, topic), SENSOR_QOS
-                )
-                for topic, type_name in readings.topic_types.items()
-            ],
+            f" {list(connections.readings.topic_types)}, action [{task.action_dim}] to"
+            f" {connections.commands.topic!r}, every {task.control_period_s} s, acting on"
+            f" {parameters.act_on}{'; in shadow, commanding nothing' * parameters.shadow}"
         )
 
     def _disconnect(self) -> None:
         connections, self._connections = self._connections, None
-        if connections is None:
-            return
-        for subscription in connections.sensors:
-            self.destroy_subscription(subscription)
-        self.destroy_client(connections.resets)
-        self.destroy_publisher(connections.contract)
-        # destroy_publisher would leave these two registered with the lifecycle node.
-        self.destroy_lifecycle_publisher(connections.commands)
-        self.destroy_lifecycle_publisher(connections.transitions)
-
-
-def _with_max_age(task: TaskSpec, max_age_s: float) -> TaskSpec:
-    """Return the task with another greatest age for all readings; 0.0 keeps its own."""
-    if max_age_s == 0.0:
-        return task
-    return replace(
-        task,
-        observation=tuple(replace(c, max_age_s=max_age_s) for c in task.observation),
-        reward_readings=tuple(replace(r, max_age_s=max_age_s) for r in task.reward_readings),
-    )
-
-
-def _action_selection(policy: OnnxPolicy, parameters: PolicyParameters) -> SelectAction:
-    if parameters.action_mode == "mode":
-        return policy.mode
-    return partial(policy.sample, rng=np.random.default_rng(parameters.seed))
+        if self._diagnostics is not None:
+            self._diagnostics.destroy()
+            self._diagnostics = None
+        if connections is not None:
+            disconnect(self, connections)

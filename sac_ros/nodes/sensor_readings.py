@@ -1,17 +1,21 @@
 """The newest value of everything the task reads, with the time it arrived.
 
 Sensor callbacks only store; the control tick asks whether all is there and fresh. Times are the
-receiver's steady clock: a publisher whose clock is wrong cannot make old data look new.
+receiver's steady clock: a publisher whose clock is wrong cannot make old data look new. Stamps only
+tell the order of messages, and which was held up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.motion_watch import MotionWatch
+from sac_ros.nodes.stamp_order import StampOrder
 from sac_ros.task.task_spec import Reading, TaskError, TaskSpec
 
 JOINT_STATE = "sensor_msgs/msg/JointState"
@@ -19,7 +23,7 @@ NEVER_S = -np.inf
 
 
 class MessageError(InputError):
-    """A sensor message contradicts itself."""
+    """A sensor message contradicts itself, or is not newer than what is known."""
 
 
 class JointStateMessage(Protocol):
@@ -34,7 +38,7 @@ class JointStateMessage(Protocol):
 class _TopicStore(Protocol):
     """What one topic has brought so far."""
 
-    def store(self, message: object, arrival_s: float) -> None: ...
+    def store(self, message: object, stamp_s: float, arrival_s: float) -> None: ...
     def values(self, reading: Reading) -> NDArray[np.float64]: ...
     def arrival_s(self, reading: Reading) -> float: ...
     def oldest_arrival_s(self) -> float: ...
@@ -49,12 +53,15 @@ class _JointPlan:
     """Entries of the message that are read by anyone."""
     places: dict[str, NDArray[np.intp]]
     """Of those entries in the store, for each field."""
+    order: StampOrder
+    """Of its own, because each publisher has joints and a clock of its own."""
 
 
 class JointStateStore:
     """Joints by name: from any number of publishers, in any order, other joints among them."""
 
-    def __init__(self, readings: list[Reading]) -> None:
+    def __init__(self, readings: list[Reading], make_order: Callable[[], StampOrder]) -> None:
+        self._make_order = make_order
         joints = list(dict.fromkeys(joint for reading in readings for joint in reading.joints))
         self._index_of = {joint: index for index, joint in enumerate(joints)}
         fields = list(dict.fromkeys(reading.field for reading in readings))
@@ -72,10 +79,13 @@ class JointStateStore:
         # Publishers keep their order, so each order of names is worked out once.
         self._plans: dict[tuple[str, ...], _JointPlan] = {}
 
-    def store(self, message: object, arrival_s: float) -> None:
-        """Take over the joints this message has; raise MessageError if lengths disagree."""
+    def store(self, message: object, stamp_s: float, arrival_s: float) -> None:
+        """Take over the joints this message has; raise MessageError if it cannot be used."""
         state: JointStateMessage = message  # type: ignore[assignment]  # generated message class
         plan = self._plan(tuple(state.name))
+        if plan.columns.size == 0:
+            return
+        _check_order(plan.order, stamp_s, arrival_s)
         for field, places in plan.places.items():
             received = getattr(state, field)
             if len(received) == 0:
@@ -103,6 +113,7 @@ class JointStateStore:
     def clear(self) -> None:
         """Forget all values."""
         self._arrivals_s.fill(NEVER_S)
+        self._plans.clear()
 
     def missing_joints(self, reading: Reading) -> list[str]:
         """Return the reading's joints that no message has brought yet."""
@@ -117,7 +128,9 @@ class JointStateStore:
             if len(self._plans) >= 64:  # a publisher that never repeats itself must not fill memory
                 self._plans.clear()
             plan = self._plans[names] = _JointPlan(
-                columns=theirs, places={field: row + ours for field, row in self._rows.items()}
+                columns=theirs,
+                places={field: row + ours for field, row in self._rows.items()},
+                order=self._make_order(),
             )
         return plan
 
@@ -125,12 +138,15 @@ class JointStateStore:
 class MessageStore:
     """Topics with one vector per field: the newest message itself is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_order: Callable[[], StampOrder]) -> None:
+        self._make_order = make_order
+        self._order = make_order()
         self._message: object = None
         self._arrival_s = NEVER_S
 
-    def store(self, message: object, arrival_s: float) -> None:
-        """Keep the message."""
+    def store(self, message: object, stamp_s: float, arrival_s: float) -> None:
+        """Keep the message; raise MessageError if it cannot be used."""
+        _check_order(self._order, stamp_s, arrival_s)
         self._message, self._arrival_s = message, arrival_s
 
     def values(self, reading: Reading) -> NDArray[np.float64]:
@@ -154,12 +170,14 @@ class MessageStore:
     def clear(self) -> None:
         """Forget the message."""
         self._message, self._arrival_s = None, NEVER_S
+        self._order = self._make_order()
 
 
 class SensorReadings:
     """All readings of one task, topic by topic."""
 
-    def __init__(self, task: TaskSpec) -> None:
+    def __init__(self, task: TaskSpec, *, judges_delay: bool = True) -> None:
+        """Without `judges_delay`, stamps may pass slower than real time, as a simulator's do."""
         self._readings = task.readings
         self.topic_types: dict[str, str] = {}
         by_topic: dict[str, list[Reading]] = {}
@@ -171,32 +189,57 @@ class SensorReadings:
                     " correct one of them"
                 )
             by_topic.setdefault(reading.topic, []).append(reading)
-        self._stores: dict[str, _TopicStore] = {
-            topic: (
-                JointStateStore(readings)
-                if self.topic_types[topic] == JOINT_STATE
-                else MessageStore()
+        self._stores: dict[str, _TopicStore] = {}
+        for topic, readings in by_topic.items():
+            max_age_s = min(reading.max_age_s for reading in readings)
+            make_order = partial(
+                StampOrder,
+                max_delay_s=max_age_s if judges_delay else np.inf,
+                patience_s=max_age_s,
             )
-            for topic, readings in by_topic.items()
-        }
+            self._stores[topic] = (
+                JointStateStore(readings, make_order)
+                if self.topic_types[topic] == JOINT_STATE
+                else MessageStore(make_order)
+            )
         self._shortest_max_age_s = [
             (self._stores[topic], min(reading.max_age_s for reading in readings))
             for topic, readings in by_topic.items()
         ]
         self._fresh_until_s = NEVER_S
+        self._motion = MotionWatch(task)
+        self.num_refused = dict.fromkeys(by_topic, 0)
+        """Messages of each topic that could not be used."""
 
-    def store(self, topic: str, message: object, arrival_s: float) -> None:
-        """Keep what one message brings; raise MessageError if it contradicts itself."""
-        self._stores[topic].store(message, arrival_s)
+    def store(self, topic: str, message: object, stamp_s: float, arrival_s: float) -> None:
+        """Keep what one message brings; raise MessageError if it cannot be used."""
+        store = self._stores[topic]
+        try:
+            store.store(message, stamp_s, arrival_s)
+        except MessageError:
+            self.num_refused[topic] += 1
+            raise
+        for reading in self._motion.watched(topic):
+            if store.arrival_s(reading) == arrival_s:
+                self._motion.note(reading, store.values(reading), arrival_s)
 
     def clear(self) -> None:
         """Forget everything: only what arrives from now on counts."""
         self._fresh_until_s = NEVER_S
+        self._motion.clear()
         for store in self._stores.values():
             store.clear()
 
+    def expect_motion(self, now_s: float) -> None:
+        """From now on the robot is commanded: sensors that never change are stuck."""
+        self._motion.start(now_s)
+
+    def ages_s(self, now_s: float) -> dict[str, float]:
+        """Return the age of each reading; infinite where nothing has arrived."""
+        return {r.name: now_s - self._stores[r.topic].arrival_s(r) for r in self._readings}
+
     def problem(self, now_s: float) -> str | None:
-        """Return what is missing or too old at `now_s`, or None if every reading is fresh."""
+        """Return what is missing, too old or stuck at `now_s`, or None if all is well."""
         # Asked at every message and tick, and nearly always all is well. Arrivals only get newer,
         # so what was fresh until then still is.
         if now_s > self._fresh_until_s:
@@ -205,7 +248,7 @@ class SensorReadings:
                 for store, max_age_s in self._shortest_max_age_s
             )
         if now_s <= self._fresh_until_s:
-            return None
+            return self._motion.problem(now_s)
         for reading in self._readings:
             store = self._stores[reading.topic]
             arrival_s = store.arrival_s(reading)
@@ -223,3 +266,9 @@ class SensorReadings:
     def snapshot(self) -> dict[str, NDArray[np.float64]]:
         """Return a copy of all values, by reading name; ask `problem` first."""
         return {r.name: self._stores[r.topic].values(r) for r in self._readings}
+
+
+def _check_order(order: StampOrder, stamp_s: float, arrival_s: float) -> None:
+    refusal = order.refusal(stamp_s, arrival_s)
+    if refusal is not None:
+        raise MessageError(refusal)

@@ -29,6 +29,8 @@ class Tick:
     termination_reason: str | None
     is_truncated: bool
     """The time limit ends the episode here."""
+    is_fault: bool
+    """The policy asked for something that is not finite."""
     refusal: str | None
     """Why the safety filter answered the policy with the task's reaction; None if it did not."""
     complete_step: Callable[[], Transition] | None
@@ -126,6 +128,7 @@ class ControlLoop:
                 command=self._safe_command.copy(),
                 termination_reason=reason,
                 is_truncated=is_truncated,
+                is_fault=False,
                 refusal=None,
                 complete_step=complete_step,
             )
@@ -139,6 +142,7 @@ class ControlLoop:
             share = (step + 1) / self._num_fade_steps
             request = self._fade_from + share * (request - self._fade_from)
         command = self.safety_filter.apply(request, readings)
+        refusal = self.safety_filter.refusal
         self._pending = _Pending(
             episode=self._episode,
             step=step,
@@ -151,7 +155,8 @@ class ControlLoop:
             command=command,
             termination_reason=None,
             is_truncated=False,
-            refusal=self.safety_filter.refusal,
+            is_fault=refusal is not None and not np.isfinite(request).all(),
+            refusal=refusal,
             complete_step=complete_step,
         )
 

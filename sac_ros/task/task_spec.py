@@ -36,7 +36,10 @@ class Reading:
     """Entries, for a field whose length neither its type nor `joints` tells."""
     unit: str
     max_age_s: float = 0.1
-    """Older than this since its arrival, the reading is stale and the safe command is sent."""
+    """Older than this since its arrival, the reading is stale and the task's reaction is sent."""
+    max_frozen_s: float | None = None
+    """Unchanged in every bit for longer than this while commands are sent, the sensor counts as
+    stuck. None for sensors that may truly stand still."""
 
     def __post_init__(self) -> None:
         """Refuse a topic, field or size that no message can supply."""
@@ -49,6 +52,10 @@ class Reading:
             )
         if not self.max_age_s > 0.0:
             raise ValueError(f"max_age_s of {self.name!r} must be positive, got {self.max_age_s}")
+        if self.max_frozen_s is not None and not self.max_frozen_s > 0.0:
+            raise ValueError(
+                f"max_frozen_s of {self.name!r} must be positive, got {self.max_frozen_s}"
+            )
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"{self.name!r} names a joint twice: {list(self.joints)}")
         known = fields[self.field] or len(self.joints) or self.size

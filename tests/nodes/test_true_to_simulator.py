@@ -45,6 +45,7 @@ def test_half_cheetah_earns_over_ros_what_it_earns_in_gymnasium(tmp_path: Path) 
             "task:=half_cheetah",
             "act_on:=observation",
             "run:=episodes",
+            "use_sim_time:=true",
             "max_age_s:=1.0",  # a pause of this machine is no fault of a sensor
             "autostart:=true",
             log=tmp_path / "policy.log",

@@ -43,6 +43,7 @@ def test_unknown_task_lists_the_known_ones() -> None:
         ("task['observation'][0]['joints'] = []", "needs `joints`"),
         ("task['observation'][2]['joints'] = ['leg_joint', 'leg_joint']", "names a joint twice"),
         ("task['observation'][0]['max_age_s'] = 0.0", "max_age_s"),
+        ("task['observation'][0]['max_frozen_s'] = -1.0", "max_frozen_s"),
         ("task['observation'][3]['clip'] = [1.0, -1.0]", "clip"),
         ("task['observation'][0]['scale'] = 0.0", "scale"),
         ("task['observation'][0]['history'] = 0", "history"),

@@ -1,0 +1,98 @@
+"""What the control loop did since the last report: cheap to note, worked out when asked for."""
+
+import time
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.policy.control_loop import SelectAction
+from sac_ros.task.transition import Transition
+
+MAX_SAMPLES = 4096
+"""Between two reports; what comes after is counted, but not timed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Median, 99th percentile and maximum of some times, in ms; zeros where there were none."""
+
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    @classmethod
+    def of(cls, samples_s: NDArray[np.float64]) -> "Spread":
+        """Return the spread of times in s."""
+        if len(samples_s) == 0:
+            return cls(p50_ms=0.0, p99_ms=0.0, max_ms=0.0)
+        p50, p99 = np.percentile(samples_s, (50.0, 99.0))
+        return cls(p50_ms=1e3 * p50, p99_ms=1e3 * p99, max_ms=1e3 * float(samples_s.max()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopReport:
+    """One reporting period."""
+
+    rate_hz: float
+    """Commands a second."""
+    jitter: Spread
+    """Deviation of the time between two commands from the control period."""
+    inference: Spread
+    """From the observation to the policy's action."""
+
+
+class LoopStatistics:
+    """Samples of one reporting period, and totals since the node was configured."""
+
+    def __init__(self, control_period_s: float) -> None:
+        self._period_s = control_period_s
+        self._command_times_s = array("d")
+        self._inference_s = array("d")
+        self._num_commands = 0
+        self._since_s = time.monotonic()
+        self.num_transitions = 0
+        self.last_return: float | None = None
+        """Return of the last episode that ended; None before the first."""
+        self._return = 0.0
+
+    def note_command(self) -> None:
+        """Count a command that is being published now."""
+        self._num_commands += 1
+        if len(self._command_times_s) < MAX_SAMPLES:
+            self._command_times_s.append(time.monotonic())
+
+    def note_transition(self, transition: Transition) -> None:
+        """Add one step's reward to the return of its episode."""
+        self.num_transitions += 1
+        self._return = transition.reward + (0.0 if transition.step == 0 else self._return)
+        if transition.terminated or transition.truncated:
+            self.last_return = self._return
+
+    def timed(self, select_action: SelectAction) -> SelectAction:
+        """Return the same function, with the time it takes noted."""
+
+        def select(obs: NDArray[np.float32]) -> NDArray[np.float64]:
+            began_s = time.perf_counter()
+            action = select_action(obs)
+            if len(self._inference_s) < MAX_SAMPLES:
+                self._inference_s.append(time.perf_counter() - began_s)
+            return action
+
+        return select
+
+    def report(self) -> LoopReport:
+        """Return what happened since the last report, and begin the next period."""
+        now_s = time.monotonic()
+        intervals_s = np.diff(np.array(self._command_times_s))
+        report = LoopReport(
+            rate_hz=self._num_commands / max(now_s - self._since_s, 1e-9),
+            jitter=Spread.of(np.abs(intervals_s - self._period_s)),
+            inference=Spread.of(np.array(self._inference_s)),
+        )
+        # The last command begins the next period's first interval.
+        self._command_times_s = self._command_times_s[-1:]
+        self._inference_s = array("d")
+        self._num_commands, self._since_s = 0, now_s
+        return report

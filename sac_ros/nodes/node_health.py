@@ -1,0 +1,101 @@
+"""What the policy node reports of itself, gathered from its parts once a period."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sac_ros.nodes.emergency_stop import EmergencyStop
+from sac_ros.nodes.health import (
+    Level,
+    Status,
+    filter_status,
+    inference_status,
+    loop_status,
+    readings_status,
+    stop_status,
+)
+from sac_ros.nodes.robot_connections import RobotConnections
+from sac_ros.policy.training_range import TrainingRange
+
+
+class NodeHealth:
+    """Compares each report with the one before, so that what is new stands out."""
+
+    def __init__(self, connections: RobotConnections, emergency_stop: EmergencyStop) -> None:
+        self._connections = connections
+        self._emergency_stop = emergency_stop
+        self._training = TrainingRange(connections.policy.contract)
+        self._counts = replace(connections.control_loop.safety_filter.counts)
+        self._num_late = 0
+        self._num_refused = 0
+
+    def diagnose(self) -> Sequence[Status]:
+        """Return one status for each part of the node; only what is active can be at fault."""
+        connections = self._connections
+        identity = [self._policy(), self._learner()]
+        if not connections.commands.is_activated:
+            connections.statistics.report()
+            status = stop_status(self._emergency_stop.reason, None, "inactive")
+            return [status, *identity]
+        cycle, now_s = connections.cycle, time.monotonic()
+        report = connections.statistics.report()
+        counts = replace(connections.control_loop.safety_filter.counts)
+        num_refused = sum(connections.readings.num_refused.values())
+        has_all = connections.readings.problem(now_s) is None
+        statuses = [
+            stop_status(self._emergency_stop.reason, cycle.trouble, cycle.phase.name.lower()),
+            readings_status(
+                connections.task,
+                connections.readings.ages_s(now_s),
+                connections.readings.num_refused,
+                num_refused - self._num_refused,
+                self._training.unfamiliar(connections.readings.snapshot()) if has_all else [],
+            ),
+            filter_status(counts, self._counts),
+            inference_status(connections.task, report),
+            *identity,
+        ]
+        if cycle.is_commanding:
+            statuses.append(
+                loop_status(
+                    connections.task, report, cycle.num_late, cycle.num_late - self._num_late
+                )
+            )
+        self._counts, self._num_late, self._num_refused = counts, cycle.num_late, num_refused
+        return statuses
+
+    def _policy(self) -> Status:
+        contract = self._connections.policy.contract
+        provenance = contract.provenance
+        return Status(
+            "policy",
+            Level.OK,
+            f"{self._connections.parameters.policy.name} for {contract.task.name}",
+            {
+                "file": self._connections.parameters.policy,
+                "task": contract.task.name,
+                "task fingerprint": contract.task_fingerprint[:12],
+                "algorithm": provenance.algorithm,
+                "training steps": provenance.steps,
+                "training seed": provenance.seed,
+                "evaluation return": provenance.evaluation_return,
+                "made": provenance.created_utc,
+                "commit": provenance.git_commit,
+                "shadow": self._connections.parameters.shadow,
+            },
+        )
+
+    def _learner(self) -> Status:
+        """Say whether anybody takes the transitions."""
+        statistics = self._connections.statistics
+        num_listeners = self._connections.transitions.get_subscription_count()
+        return Status(
+            "learner link",
+            Level.OK,
+            f"{num_listeners} listening" if num_listeners else "nobody learns from this robot",
+            {
+                "listeners": num_listeners,
+                "transitions": statistics.num_transitions,
+                "return of the last episode": statistics.last_return,
+            },
+        )

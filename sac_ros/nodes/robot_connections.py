@@ -1,0 +1,148 @@
+"""What a policy node has from configure to cleanup: policy, control loop, topics."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from rclpy.client import Client
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import Trigger
+
+from sac_ros.nodes.episode_cycle import EpisodeCycle, RobotLink
+from sac_ros.nodes.loop_statistics import LoopStatistics
+from sac_ros.nodes.message_conversion import message_class
+from sac_ros.nodes.node_parameters import PolicyParameters
+from sac_ros.nodes.qos_profiles import COMMAND_QOS, LATCHED_QOS, SENSOR_QOS, TRANSITION_QOS
+from sac_ros.nodes.sensor_readings import SensorReadings
+from sac_ros.nodes.veto import load_veto
+from sac_ros.policy.control_loop import ControlLoop, SelectAction
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.task.task_spec import TaskSpec, load_task
+
+SHADOW_TOPIC = "~/shadow_action"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotConnections:
+    """What exists from configure to cleanup."""
+
+    parameters: PolicyParameters
+    task: TaskSpec
+    policy: OnnxPolicy
+    control_loop: ControlLoop
+    readings: SensorReadings
+    cycle: EpisodeCycle
+    statistics: LoopStatistics
+    commands: "LifecyclePublisher[object]"
+    transitions: "LifecyclePublisher[Float64MultiArray]"
+    contract: "Publisher[String]"
+    resets: "Client[Trigger.Request, Trigger.Response]"
+    subscriptions: "Sequence[Subscription[object]]"
+
+
+def connect(
+    node: LifecycleNode,
+    parameters: PolicyParameters,
+    *,
+    link: RobotLink,
+    on_sensor: Callable[[str, object], None],
+    on_robot_description: Callable[[String], None],
+    is_simulated: bool,
+) -> RobotConnections:
+    """Verify everything that can be refused, then make publishers and subscriptions.
+
+    Raises InputError. With `is_simulated`, time may pass slower than the steady clock's.
+    """
+    task = load_task(parameters.task) if parameters.task else None
+    expected = None if task is None else task.fingerprint
+    policy = OnnxPolicy.load(parameters.policy, expected_fingerprint=expected)
+    veto = load_veto(parameters.veto)
+    task = _with_max_age(task or policy.task, parameters.max_age_s)
+    readings = SensorReadings(task, judges_delay=not is_simulated)
+    # In shadow, the robot is somebody else's: it is neither cut short nor reset.
+    episodes = parameters.run == "episodes" and not parameters.shadow
+    statistics = LoopStatistics(task.control_period_s)
+    control_loop = ControlLoop(
+        task,
+        statistics.timed(_action_selection(policy, parameters)),
+        max_episode_steps=task.max_episode_steps if episodes else None,
+        fade_in_s=parameters.fade_in_s,
+        veto=veto,
+    )
+    cycle = EpisodeCycle(
+        task=task,
+        control_loop=control_loop,
+        readings=readings,
+        link=link,
+        resets_between_episodes=episodes,
+        reset_settle_s=parameters.reset_settle_s,
+        max_late_s=(
+            np.inf if is_simulated else parameters.max_late_periods * task.control_period_s
+        ),
+    )
+    contract = node.create_publisher(String, "~/contract", LATCHED_QOS)
+    contract.publish(String(data=policy.contract.to_json()))
+    return RobotConnections(
+        parameters=parameters,
+        task=task,
+        policy=policy,
+        control_loop=control_loop,
+        readings=readings,
+        cycle=cycle,
+        statistics=statistics,
+        # In shadow, nothing in this process could reach the command topic.
+        commands=node.create_lifecycle_publisher(
+            message_class(task.action.type),
+            SHADOW_TOPIC if parameters.shadow else task.action.topic,
+            COMMAND_QOS,
+        ),
+        transitions=node.create_lifecycle_publisher(
+            Float64MultiArray, "~/transitions", TRANSITION_QOS
+        ),
+        contract=contract,
+        resets=node.create_client(Trigger, parameters.reset_service),
+        subscriptions=[
+            node.create_subscription(
+                String, "robot_description", on_robot_description, LATCHED_QOS
+            ),
+            *(
+                node.create_subscription(
+                    message_class(type_name), topic, partial(on_sensor, topic), SENSOR_QOS
+                )
+                for topic, type_name in readings.topic_types.items()
+            ),
+        ],
+    )
+
+
+def disconnect(node: LifecycleNode, connections: RobotConnections) -> None:
+    """Take everything from the node again."""
+    for subscription in connections.subscriptions:
+        node.destroy_subscription(subscription)
+    node.destroy_client(connections.resets)
+    node.destroy_publisher(connections.contract)
+    # destroy_publisher would leave these two registered with the lifecycle node.
+    node.destroy_lifecycle_publisher(connections.commands)
+    node.destroy_lifecycle_publisher(connections.transitions)
+
+
+def _with_max_age(task: TaskSpec, max_age_s: float) -> TaskSpec:
+    """Return the task with another greatest age for all readings; 0.0 keeps its own."""
+    if max_age_s == 0.0:
+        return task
+    return replace(
+        task,
+        observation=tuple(replace(c, max_age_s=max_age_s) for c in task.observation),
+        reward_readings=tuple(replace(r, max_age_s=max_age_s) for r in task.reward_readings),
+    )
+
+
+def _action_selection(policy: OnnxPolicy, parameters: PolicyParameters) -> SelectAction:
+    if parameters.action_mode == "mode":
+        return policy.mode
+    return partial(policy.sample, rng=np.random.default_rng(parameters.seed))
