@@ -11,16 +11,17 @@ SOURCES_OF_INSTALL := setup.py setup.cfg pyproject.toml constraints.txt
 unexport PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport AMENT_PREFIX_PATH RMW_IMPLEMENTATION ROS_DISTRO
 
-.PHONY: help demo test lint type unit jazzy pins clean
+.PHONY: help demo test lint type unit jazzy browser pins clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    train inverted_pendulum, export it, run it over ROS 2 (about 6 minutes the first time)"
-	@echo "make test    every check: lint, type, unit, jazzy"
+	@echo "make test    every check: lint, type, unit, jazzy, browser"
 	@echo "make lint    ruff: rules and format"
 	@echo "make type    mypy --strict"
 	@echo "make unit    pytest with the ROS 2 Kilted wheels; PYTEST_OPTIONS='-k resume'"
 	@echo "make jazzy   the ROS 2 tests again, with the Jazzy wheels"
+	@echo "make browser the page of sac-ros report in a headless Chromium, where there is one"
 	@echo "make pins    renew constraints*.txt from the newest releases"
 	@echo "make clean   remove .venv, .venv-jazzy, caches and build outputs; runs/ stays"
 	@echo
@@ -31,7 +32,7 @@ help:
 demo: .venv/installed
 	.venv/bin/sac-ros demo $(DEMO_OPTIONS)
 
-test: lint type unit jazzy
+test: lint type unit jazzy browser
 
 lint: .venv/installed
 	.venv/bin/ruff check .
@@ -45,6 +46,18 @@ unit: .venv/installed
 
 jazzy: .venv-jazzy/installed
 	SAC_ROS_REQUIRE_ROS=1 .venv-jazzy/bin/python -m pytest -m ros $(PYTEST_OPTIONS)
+
+# Chromium is no Python package. Everything else about the page is tested without it, in `unit`.
+BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome google-chrome-stable,\
+	$(shell command -v $(name))))
+
+browser: .venv/installed
+ifdef BROWSER
+	.venv/bin/python -m pytest -m browser $(PYTEST_OPTIONS)
+else
+	@echo "make: NOT RUN, the tests of the report in a browser: no Chromium here; sudo apt install chromium"
+	@test "$(SAC_ROS_REQUIRE_BROWSER)" != 1
+endif
 
 .venv/installed: $(SOURCES_OF_INSTALL) constraints-kilted.txt
 	$(call install,.venv,ros,-c constraints.txt -c constraints-kilted.txt)

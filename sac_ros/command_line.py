@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     "train": ("sim_training.train", "train a policy in simulation"),
     "evaluate": ("sim_training.evaluate", "measure the return of an exported policy in simulation"),
     "export": ("sim_training.export", "write policy.onnx from a run's checkpoint"),
+    "report": ("sim_training.report", "make one page, with figures, of what runs have learned"),
     "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
 }
 
@@ -20,6 +21,9 @@ INSTALL_ADVICE = {
     "torch": "pip install 'sac_ros[sim]'",
     "gymnasium": "pip install 'sac_ros[sim]'",
     "mujoco": "pip install 'sac_ros[sim]'",
+    "imageio": "pip install 'sac_ros[sim]'",
+    "matplotlib": "pip install 'sac_ros[sim]'",
+    "tensorboard": "pip install 'sac_ros[sim]'",
 }
 
 

@@ -3,7 +3,6 @@
 Or from a model that Stable-Baselines3 has saved.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,17 @@ from typing import Annotated
 
 import tyro
 
-from sac_ros.sac.checkpoint import SavedActor, load_actor
-from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.checkpoint import load_actor
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.onnx_export import export_policy
 from sac_ros.task.task_spec import TaskSpec
+from sim_training.checkpoint_reading import read_settled
 from sim_training.options import OptionError, parse_options
 from sim_training.provenance import command_line, make_provenance
 from sim_training.run_folder import RunFolder
 from sim_training.sb3_import import export_sb3_model
 from sim_training.training_config import TrainingConfig, task_of
 from sim_training.training_progress import LoopState
-
-READ_ATTEMPTS = 5
-READ_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +54,19 @@ def main(argv: Sequence[str]) -> int:
     if options.task is not None or options.env is not None:
         raise OptionError("--task and --env go with --from-sb3; a run knows its own task")
     folder = RunFolder(options.run)
-    folder.require_checkpoint()
     path = options.out or folder.policy
-    saved = _read_actor(folder.checkpoint)
+    step = export_run(folder, path)
+    print(f"wrote {path}, the policy after {step} steps")
+    return 0
+
+
+def export_run(folder: RunFolder, path: Path) -> int:
+    """Write the policy of a run's latest checkpoint; return the step that it was saved at."""
+    folder.require_checkpoint()
+    saved = read_settled(load_actor, folder.checkpoint)
     state = LoopState.from_checkpoint(saved.progress)
     export_actor(path, saved.actor, folder.read_task(), folder.read_config(), state)
-    print(f"wrote {path}, the policy after {state.progress.step} steps")
-    return 0
+    return state.progress.step
 
 
 def _export_sb3(options: ExportOptions, model: Path, command: str) -> int:
@@ -102,15 +104,3 @@ def export_actor(
         golden_obs=state.golden_obs,
         path=path,
     )
-
-
-def _read_actor(checkpoint: Path) -> SavedActor:
-    """Read again where a running training replaced the checkpoint under our eyes."""
-    for attempt in range(READ_ATTEMPTS):
-        try:
-            return load_actor(checkpoint)
-        except CheckpointError:
-            if attempt == READ_ATTEMPTS - 1:
-                raise
-            time.sleep(READ_PAUSE_S)
-    raise AssertionError("the last attempt returns or raises")

@@ -90,7 +90,7 @@ def task_of(config: TrainingConfig) -> TaskSpec:
 
 def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -> None:
     """Raise ConfigError if a resumed run would compute something else than the one it goes on."""
-    before, now = _flat(to_mapping(stored)), _flat(to_mapping(wanted))
+    before, now = flat_settings(to_mapping(stored)), flat_settings(to_mapping(wanted))
     changes = [
         f"{name} was {before[name]} and is now {now[name]}"
         for name in before
@@ -103,10 +103,11 @@ def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -
         )
 
 
-def _flat(value: object, prefix: str = "") -> dict[str, object]:
+def flat_settings(value: object, prefix: str = "") -> dict[str, object]:
+    """Return nested settings as one level: {"sac": {"tau": 0.1}} is {"sac.tau": 0.1}."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     flat: dict[str, object] = {}
     for key, item in value.items():
-        flat.update(_flat(item, f"{prefix}.{key}" if prefix else str(key)))
+        flat.update(flat_settings(item, f"{prefix}.{key}" if prefix else str(key)))
     return flat

@@ -51,6 +51,26 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SavedWeights:
+    """Every tensor of a learner, with what is needed to give them a network again."""
+
+    obs_dim: int
+    action_dim: int
+    config: AlgorithmConfig
+    tensors: Mapping[str, Tensor]
+    """By the names that the learner gave them, such as critic.weights.0."""
+
+    def below(self, part: str) -> dict[str, Tensor]:
+        """Return the tensors of one network, as `load_state_dict` takes them."""
+        prefix = f"{part}."
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class SavedActor:
     """The part of a checkpoint that an export needs."""
 
@@ -94,6 +114,18 @@ def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayBuffer) -> Pro
     learner.restore(LearnerState(num_updates=manifest.num_updates, tensors=tensors))
     buffer.restore(manifest.first_kept, _read_rows(folder, manifest), buffer_rng_state)
     return progress
+
+
+def load_weights(folder: Path) -> SavedWeights:
+    """Read what a checkpoint's learner has learned, without the replay rows."""
+    manifest = read_manifest(folder)
+    tensors, _, _ = _read_state(folder, manifest)
+    return SavedWeights(
+        obs_dim=manifest.obs_dim,
+        action_dim=manifest.action_dim,
+        config=manifest.sac,
+        tensors=tensors,
+    )
 
 
 def load_actor(folder: Path) -> SavedActor:

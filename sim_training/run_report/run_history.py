@@ -1,0 +1,147 @@
+"""What a run folder remembers of its training: settings, evaluations and curves.
+
+Shapes: T points of a curve.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_accumulator import (
+    SCALARS,
+    EventAccumulator,
+)
+
+from sac_ros.errors import InputError
+from sac_ros.task.strict_yaml import parse_mapping
+from sac_ros.task.task_spec import TaskSpec
+from sim_training.evaluation import Evaluation
+from sim_training.run_folder import RunFolder
+from sim_training.training_config import TrainingConfig
+
+Floats: TypeAlias = NDArray[np.float64]
+ALL_POINTS = 0
+"""TensorBoard's word for keeping every point of a curve instead of a sample of them."""
+
+
+class RunHistoryError(InputError):
+    """A folder holds no run, or one that has nothing to show yet."""
+
+
+class Curve(NamedTuple):
+    """One number over training."""
+
+    step: Floats  # [T], ascending environment steps
+    value: Floats  # [T]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHistory:
+    """One run, as far as it has come."""
+
+    folder: RunFolder
+    config: TrainingConfig
+    task: TaskSpec
+    evaluations: tuple[Evaluation, ...]
+    scalars: Mapping[str, Curve]
+    """TensorBoard's curves by name, such as losses/alpha."""
+
+    @property
+    def evaluation_curve(self) -> Curve:
+        """Mean return of each evaluation."""
+        return Curve(
+            np.array([evaluation.step for evaluation in self.evaluations], dtype=np.float64),
+            np.array([evaluation.return_mean for evaluation in self.evaluations]),
+        )
+
+
+def read_histories(path: Path) -> list[RunHistory]:
+    """Read the run in this folder, or every run in the folders right below it.
+
+    Raises RunHistoryError if there is none, or one has no evaluation yet.
+    """
+    if RunFolder(path).config.exists():
+        return [read_history(path)]
+    folders = sorted(file.parent for file in path.glob("*/config.yaml"))
+    if not folders:
+        raise RunHistoryError(
+            f"{path} holds no run: neither {path / 'config.yaml'} nor a folder below it with one;"
+            " give the --out folder of `sac-ros train`, or the folder of several"
+        )
+    return [read_history(folder) for folder in folders]
+
+
+def read_history(path: Path) -> RunHistory:
+    """Read one run; raise RunHistoryError if it has no evaluation yet."""
+    folder = RunFolder(path)
+    evaluations = _read_evaluations(folder.progress_csv)
+    if not evaluations:
+        raise RunHistoryError(
+            f"{path} has no evaluation yet; wait for the first row of {folder.progress_csv}, or"
+            " train with a smaller --eval-every"
+        )
+    return RunHistory(
+        folder=folder,
+        config=folder.read_config(),
+        task=folder.read_task(),
+        evaluations=evaluations,
+        scalars=_read_scalars(path),
+    )
+
+
+def thinned(curve: Curve, max_points: int) -> Curve:
+    """Return the curve as the means of at most `max_points` equal stretches of its points."""
+    if len(curve.step) <= max_points:
+        return curve
+    parts = np.array_split(np.arange(len(curve.step)), max_points)
+    return Curve(
+        np.array([curve.step[part].mean() for part in parts]),
+        np.array([curve.value[part].mean() for part in parts]),
+    )
+
+
+def on_common_steps(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
+    """Return steps [T] that all S curves reach, and the values there [S, T], interpolated.
+
+    Ends where the shortest curve does: beyond, the mean of those that happen to be there would
+    jump as they end.
+    """
+    first = max(curve.step[0] for curve in curves)
+    last = min(curve.step[-1] for curve in curves)
+    every = np.unique(np.concatenate([curve.step for curve in curves]))
+    steps = every[(every >= first) & (every <= last)]
+    values = [np.interp(steps, curve.step, curve.value) for curve in curves]
+    return steps, np.stack(values)
+
+
+def _read_evaluations(path: Path) -> tuple[Evaluation, ...]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return ()
+    try:
+        numbers = [{name: float(text) for name, text in row.items()} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise RunHistoryError(f"{path} is not a table of numbers: {error}") from error
+    return tuple(
+        parse_mapping({**row, "step": int(row["step"])}, Evaluation, str(path)) for row in numbers
+    )
+
+
+def _read_scalars(path: Path) -> dict[str, Curve]:
+    events = EventAccumulator(str(path), size_guidance={SCALARS: ALL_POINTS}).Reload()
+    curves = {}
+    for name in events.Tags()[SCALARS]:
+        points = events.Scalars(name)
+        step = np.array([point.step for point in points], dtype=np.float64)
+        value = np.array([point.value for point in points], dtype=np.float64)
+        # A diverging run may have logged infinity; a plot can show the points around it.
+        finite = np.isfinite(value)
+        if finite.any():
+            curves[name] = Curve(step[finite], value[finite])
+    return curves
