@@ -8,10 +8,13 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.policy_exchange import ExchangeSettings
+from sac_ros.policy.return_guard import GuardSettings
 
 ActOn = Literal["timer", "observation"]
 Run = Literal["continuous", "episodes"]
 ActionMode = Literal["mode", "sample"]
+Swap = Literal["episodes", "ticks"]
 
 
 class ParameterError(InputError):
@@ -37,6 +40,8 @@ class PolicyParameters:
     max_late_periods: float
     veto: str
     diagnostics_period_s: float
+    exploration: float
+    exchange: ExchangeSettings
 
 
 def declare_policy_parameters(node: Node) -> None:
@@ -71,6 +76,19 @@ def declare_policy_parameters(node: Node) -> None:
             "",
             "Python function, as 'module:function', that gets command and readings before every"
             " command and returns why it must not be executed, or None. Empty: none.",
+        ),
+        "learner": (
+            "",
+            "Name of the learner node whose policies may replace this one. Empty: none may.",
+        ),
+        "swap": (
+            "episodes",
+            "'episodes': a new policy begins with an episode. 'ticks': with the next tick.",
+        ),
+        "key_file": (
+            "",
+            "File, readable by its owner alone, with the key (32 bytes or more) that updates must"
+            " be signed with. Empty: unsigned ones are taken.",
         ),
         "executor": (
             "events",
@@ -120,6 +138,41 @@ def declare_policy_parameters(node: Node) -> None:
         (0.1, 60.0),
         "Time between two messages on /diagnostics, in s.",
     )
+    for name, number, bounds, description in (
+        (
+            "exploration",
+            1.0,
+            (0.0, 10.0),
+            "Factor on the policy's own noise, for action_mode: sample.",
+        ),
+        (
+            "max_action_change",
+            0.5,
+            (0.0, 2.0),
+            "Greatest mean distance between a new policy's actions and the running one's over the"
+            " last observations, in units of [-1, 1].",
+        ),
+        (
+            "max_drop",
+            0.2,
+            (0.001, 0.999),
+            "A new policy's mean return may lie this share of the reference return below it; then"
+            " the last good policy comes back.",
+        ),
+    ):
+        _declare_number(node, name, number, bounds, description)
+    for name, description in (
+        ("baseline_episodes", "Episodes with the policy as it came, before any other is let in."),
+        ("guard_window", "Episodes whose mean return is compared with the reference."),
+    ):
+        node.declare_parameter(
+            name,
+            3,
+            ParameterDescriptor(
+                description=description,
+                integer_range=[IntegerRange(from_value=1, to_value=1000, step=1)],
+            ),
+        )
     node.declare_parameter(
         "shadow",
         False,
@@ -163,6 +216,18 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         max_late_periods=float(node.get_parameter("max_late_periods").value),
         veto=_text(node, "veto"),
         diagnostics_period_s=float(node.get_parameter("diagnostics_period_s").value),
+        exploration=float(node.get_parameter("exploration").value),
+        exchange=ExchangeSettings(
+            learner=_text(node, "learner"),
+            swap=cast(Swap, _choice(node, "swap", ("episodes", "ticks"))),
+            max_action_change=float(node.get_parameter("max_action_change").value),
+            key_file=_text(node, "key_file"),
+            guard=GuardSettings(
+                baseline_episodes=int(node.get_parameter("baseline_episodes").value),
+                window=int(node.get_parameter("guard_window").value),
+                max_drop=float(node.get_parameter("max_drop").value),
+            ),
+        ),
     )
 
 

@@ -132,6 +132,7 @@ class PolicyNode(LifecycleNode):
         """Send one step of experience, if the parameters ask for it."""
         assert self._connections is not None
         self._connections.statistics.note_transition(transition)
+        transition = self._connections.exchange.note(transition)
         parameters = self._connections.parameters
         # In shadow, nobody executed the action that it speaks of.
         if parameters.publish_transitions and not parameters.shadow:

@@ -17,10 +17,11 @@ from sac_ros.nodes.episode_cycle import EpisodeCycle, RobotLink
 from sac_ros.nodes.loop_statistics import LoopStatistics
 from sac_ros.nodes.message_conversion import message_class
 from sac_ros.nodes.node_parameters import PolicyParameters
+from sac_ros.nodes.policy_exchange import PolicyExchange, selection
 from sac_ros.nodes.qos_profiles import COMMAND_QOS, LATCHED_QOS, SENSOR_QOS, TRANSITION_QOS
 from sac_ros.nodes.sensor_readings import SensorReadings
 from sac_ros.nodes.veto import load_veto
-from sac_ros.policy.control_loop import ControlLoop, SelectAction
+from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.task_spec import TaskSpec, load_task
 
@@ -34,6 +35,8 @@ class RobotConnections:
     parameters: PolicyParameters
     task: TaskSpec
     policy: OnnxPolicy
+    """The one that came; `exchange` knows which one runs."""
+    exchange: PolicyExchange
     control_loop: ControlLoop
     readings: SensorReadings
     cycle: EpisodeCycle
@@ -67,9 +70,18 @@ def connect(
     # In shadow, the robot is somebody else's: it is neither cut short nor reset.
     episodes = parameters.run == "episodes" and not parameters.shadow
     statistics = LoopStatistics(task.control_period_s)
+    exchange = PolicyExchange(
+        node,
+        parameters.exchange,
+        task,
+        policy,
+        selection(
+            parameters.action_mode, parameters.exploration, np.random.default_rng(parameters.seed)
+        ),
+    )
     control_loop = ControlLoop(
         task,
-        statistics.timed(_action_selection(policy, parameters)),
+        statistics.timed(exchange.select_action),
         max_episode_steps=task.max_episode_steps if episodes else None,
         fade_in_s=parameters.fade_in_s,
         veto=veto,
@@ -91,6 +103,7 @@ def connect(
         parameters=parameters,
         task=task,
         policy=policy,
+        exchange=exchange,
         control_loop=control_loop,
         readings=readings,
         cycle=cycle,
@@ -124,6 +137,7 @@ def disconnect(node: LifecycleNode, connections: RobotConnections) -> None:
     """Take everything from the node again."""
     for subscription in connections.subscriptions:
         node.destroy_subscription(subscription)
+    connections.exchange.destroy()
     node.destroy_client(connections.resets)
     node.destroy_publisher(connections.contract)
     # destroy_publisher would leave these two registered with the lifecycle node.
@@ -140,9 +154,3 @@ def _with_max_age(task: TaskSpec, max_age_s: float) -> TaskSpec:
         observation=tuple(replace(c, max_age_s=max_age_s) for c in task.observation),
         reward_readings=tuple(replace(r, max_age_s=max_age_s) for r in task.reward_readings),
     )
-
-
-def _action_selection(policy: OnnxPolicy, parameters: PolicyParameters) -> SelectAction:
-    if parameters.action_mode == "mode":
-        return policy.mode
-    return partial(policy.sample, rng=np.random.default_rng(parameters.seed))

@@ -28,8 +28,12 @@ _ONNXRUNTIME_REFUSALS = (
 class OnnxPolicy:
     """An exported Gaussian policy: obs [O] to mean [A] and log_std [A] before squashing."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, contract: PolicyContract) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, contract: PolicyContract, content: bytes
+    ) -> None:
         self.contract = contract
+        self.content = content
+        """The policy file."""
         obs_dim, action_dim = contract.task.obs_dim, contract.task.action_dim
         self._session = session
         self._obs = np.zeros((1, obs_dim), dtype=np.float32)
@@ -74,7 +78,7 @@ class OnnxPolicy:
                 f" {str(expected_fingerprint)[:12]}; export it with this task's file"
             )
         check_weights(content)
-        policy = cls(_make_session(content, contract), contract)
+        policy = cls(_make_session(content, contract), contract, content)
         policy.check_golden_pairs()
         return policy
 
@@ -96,10 +100,15 @@ class OnnxPolicy:
         action: NDArray[np.float64] = np.tanh(self._mean[0].astype(np.float64))
         return action
 
-    def sample(self, obs: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return an exploring action [A] in [-1, 1], with noise drawn from `rng`."""
+    def sample(
+        self, obs: NDArray[np.float32], rng: np.random.Generator, noise_scale: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Return an exploring action [A] in [-1, 1], with noise drawn from `rng`.
+
+        `noise_scale` is a factor on the policy's own standard deviation.
+        """
         mean, log_std = self.distribution(obs)
-        noise = rng.standard_normal(mean.shape)
+        noise = noise_scale * rng.standard_normal(mean.shape)
         return np.tanh(mean.astype(np.float64) + np.exp(log_std.astype(np.float64)) * noise)
 
     def _infer(self, obs: NDArray[np.float32]) -> None:

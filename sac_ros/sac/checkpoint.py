@@ -128,6 +128,39 @@ def load_weights(folder: Path) -> SavedWeights:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedLearner:
+    """The part of a checkpoint that another learner can start from."""
+
+    obs_dim: int
+    action_dim: int
+    config: AlgorithmConfig
+    state: LearnerState
+    progress: Progress
+
+
+def load_learner(folder: Path) -> SavedLearner:
+    """Return the learner of a checkpoint, optimiser moments included, without its replay rows."""
+    manifest = read_manifest(folder)
+    tensors, progress, _ = _read_state(folder, manifest)
+    return SavedLearner(
+        obs_dim=manifest.obs_dim,
+        action_dim=manifest.action_dim,
+        config=manifest.sac,
+        state=LearnerState(num_updates=manifest.num_updates, tensors=tensors),
+        progress=progress,
+    )
+
+
+def load_transitions(folder: Path, seed: int) -> ReplayBuffer:
+    """Return the replay buffer of a checkpoint, just large enough, to be sampled anew."""
+    manifest = read_manifest(folder)
+    num_rows = manifest.chunks[-1].stop - manifest.first_kept if manifest.chunks else 0
+    buffer = ReplayBuffer(max(1, num_rows), manifest.obs_dim, manifest.action_dim, seed)
+    buffer.restore(0, _read_rows(folder, manifest), buffer.rng_state)
+    return buffer
+
+
 def load_actor(folder: Path) -> SavedActor:
     """Rebuild the actor of a checkpoint, without reading the replay rows."""
     manifest = read_manifest(folder)

@@ -1,0 +1,52 @@
+"""What a robot says of the policy it runs, to its learner and to whoever watches."""
+
+import json
+from dataclasses import dataclass
+
+from sac_ros.errors import InputError
+from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
+
+MAX_STATUS_CHARACTERS = 16_384
+
+
+class PolicyStatusError(InputError):
+    """A status message is malformed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyStatus:
+    """The whole truth at one moment: each message replaces the last."""
+
+    version: int
+    """Of the policy that runs; 0 is the file the node was configured with."""
+    good_version: int
+    """The one to come back to."""
+    num_swaps: int = 0
+    num_refused: int = 0
+    refusal: str = ""
+    """Why the last refused update was refused."""
+    num_rollbacks: int = 0
+    is_rolled_back: bool = False
+    """Whether the running policy is there because a newer one was given up."""
+    bad_versions: tuple[int, ...] = ()
+    """Those that ran in the window that broke the guard's bound last."""
+    reason: str = ""
+    """Of the last rollback."""
+    baseline_return: float | None = None
+    rolling_return: float | None = None
+    bound: float | None = None
+    num_episodes: int = 0
+
+    def to_json(self) -> str:
+        """Return the status as JSON."""
+        return json.dumps(to_mapping(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "PolicyStatus":
+        """Read a status back; raise PolicyStatusError."""
+        if len(text) > MAX_STATUS_CHARACTERS:
+            raise PolicyStatusError(f"the status has {len(text)} characters")
+        try:
+            return parse_mapping(json.loads(text), cls, "policy status")
+        except (ValueError, RecursionError, ConfigError) as error:
+            raise PolicyStatusError(f"the status cannot be read: {error}") from error

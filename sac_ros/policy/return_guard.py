@@ -1,0 +1,94 @@
+"""Whether what a robot earns with new policies is still good enough to go on with them."""
+
+import statistics
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardSettings:
+    """How much worse than before is too much."""
+
+    baseline_episodes: int = 3
+    """Episodes with the policy as it came, before any other is let in."""
+    window: int = 3
+    """Episodes whose mean return must not fall below the bound."""
+    max_drop: float = 0.2
+    """Share of the reference return that the bound lies below it."""
+
+    def __post_init__(self) -> None:
+        """Refuse, by name, what bounds nothing."""
+        for name in ("baseline_episodes", "window"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.0 < self.max_drop < 1.0:
+            raise ValueError(f"max_drop must be in (0, 1), got {self.max_drop}")
+
+
+class ReturnGuard:
+    """Judges each episode by what came before it.
+
+    The reference is the baseline's mean, or the best mean of a whole window since, if that is
+    better: what has been won is guarded too. The bound lies `max_drop` of the reference below it,
+    and at least two standard deviations of the baseline. It is broken by the mean of a whole
+    window, or by a single episode twice as far below the reference.
+    """
+
+    def __init__(self, settings: GuardSettings) -> None:
+        self._settings = settings
+        self._baseline: list[float] = []
+        self._recent: deque[float] = deque(maxlen=settings.window)
+        self._reference = 0.0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the baseline is complete, so that other policies may be let in."""
+        return len(self._baseline) >= self._settings.baseline_episodes
+
+    @property
+    def baseline(self) -> float | None:
+        """Mean return of the policy as it came."""
+        return statistics.fmean(self._baseline) if self._baseline else None
+
+    @property
+    def bound(self) -> float | None:
+        """Least mean return of a window."""
+        return self._reference - self._margin if self.is_ready else None
+
+    @property
+    def rolling(self) -> float | None:
+        """Mean return of the newest episodes with other policies."""
+        return statistics.fmean(self._recent) if self._recent else None
+
+    def add_baseline(self, episode_return: float) -> None:
+        """Count an episode of the policy as it came."""
+        if not self.is_ready:
+            self._baseline.append(episode_return)
+            self._reference = statistics.fmean(self._baseline)
+
+    def is_broken_by(self, episode_return: float) -> bool:
+        """Count an episode of another policy; say whether the bound is broken now."""
+        assert self.is_ready
+        self._recent.append(episode_return)
+        mean = statistics.fmean(self._recent)
+        if episode_return < self._reference - 2.0 * self._margin:
+            return True
+        if len(self._recent) < self._settings.window:
+            return False
+        if mean < self._reference - self._margin:
+            return True
+        self._reference = max(self._reference, mean)
+        return False
+
+    def is_good(self, episode_return: float) -> bool:
+        """Say whether a policy with this return is one to come back to."""
+        return self.is_ready and episode_return >= self._reference - self._margin
+
+    def forget_window(self) -> None:
+        """Judge anew after a rollback."""
+        self._recent.clear()
+
+    @property
+    def _margin(self) -> float:
+        spread = statistics.stdev(self._baseline) if len(self._baseline) > 1 else 0.0
+        return max(self._settings.max_drop * abs(self._reference), 2.0 * spread)

@@ -1,0 +1,167 @@
+"""When a learner on a robot takes which update on which transitions.
+
+Knows neither topics nor disks: transitions come in, updates are taken when somebody gives it time.
+Shapes: B batch, O obs_dim, A action_dim.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+
+import torch
+
+from sac_ros.sac.fine_tuning_config import FineTuningConfig
+from sac_ros.sac.learner import LearnerState, SACLearner, SACMetrics
+from sac_ros.sac.replay_buffer import Batch, ReplayBuffer
+from sac_ros.task.transition import Transition
+
+# Adam divides by the gradient's size: at this rate ten thousand updates move no weight by 1e-8.
+FROZEN_RATE = 1e-12
+
+
+class Phase(Enum):
+    """What the transitions of the robot are used for at the moment."""
+
+    WARM_UP = "warm_up"
+    """Collected; the policy is the one that came."""
+    CRITIC = "critic"
+    """The critics get to know the robot; the actor waits for them."""
+    TUNING = "tuning"
+    """All learn."""
+
+
+class DivergedError(Exception):
+    """An update gave losses that are not finite."""
+
+
+class FineTuning:
+    """A learner, what it learns from, and how many updates it owes."""
+
+    def __init__(
+        self,
+        learner: SACLearner,
+        config: FineTuningConfig,
+        online: ReplayBuffer,
+        prior: ReplayBuffer | None,
+    ) -> None:
+        self.config = config
+        self.online = online
+        self.prior = prior
+        self.metrics: SACMetrics | None = None
+        """Of the last update."""
+        self.num_dropped = 0
+        """Updates given up because the machine was too slow for the ratio."""
+        self._learner = learner
+        self._actor_is_frozen = False
+        self._updates_owed = 0.0
+        self._robot_steps = 0
+
+    @property
+    def learner(self) -> SACLearner:
+        """The learner; another object after a change of phase."""
+        return self._learner
+
+    @property
+    def robot_steps(self) -> int:
+        """Transitions taken from the robot, those of earlier sessions included."""
+        return self._robot_steps
+
+    @property
+    def updates_owed(self) -> int:
+        """Whole updates that the ratio asks for and that have not been taken."""
+        return int(self._updates_owed)
+
+    @property
+    def phase(self) -> Phase:
+        """What the robot steps taken so far make of the next update."""
+        if self._robot_steps < self.config.warmup_steps:
+            return Phase.WARM_UP
+        if self._robot_steps < self.config.warmup_steps + self.config.critic_steps:
+            return Phase.CRITIC
+        return Phase.TUNING
+
+    def count_earlier(self, robot_steps: int) -> None:
+        """Take over the steps of earlier sessions, for which nothing is owed any more."""
+        self._robot_steps = robot_steps
+
+    def add(self, transition: Transition) -> None:
+        """Learn from this transition from now on; raise NonFiniteTransitionError."""
+        self.online.add(
+            transition.obs[None],
+            transition.action[None],
+            [transition.reward],
+            transition.next_obs[None],
+            [transition.terminated],
+            [transition.truncated],
+        )
+        self._robot_steps += 1
+        owed = self._updates_owed + self.config.utd_ratio
+        self._updates_owed = min(owed, float(self.config.max_updates_owed))
+        self.num_dropped += math.ceil(owed - self._updates_owed)
+
+    def update_while(self, has_time: Callable[[], bool]) -> int:
+        """Take the updates that are owed, one at least, until time is up; return how many.
+
+        Raises DivergedError.
+        """
+        count = 0
+        while self._may_update and (count == 0 or has_time()):
+            self._see_to_phase()
+            self.metrics = self._learner.update(self._draw())
+            self._updates_owed -= 1.0
+            count += 1
+            if not (math.isfinite(self.metrics.qf_loss) and math.isfinite(self.metrics.actor_loss)):
+                raise DivergedError(
+                    f"qf_loss {self.metrics.qf_loss}, actor_loss {self.metrics.actor_loss}"
+                )
+        return count
+
+    def restore(self, state: LearnerState) -> None:
+        """Go back to an earlier learner; nothing is owed for what it did not like."""
+        self._learner.restore(state)
+        self._updates_owed = 0.0
+
+    @property
+    def _may_update(self) -> bool:
+        return self.phase is not Phase.WARM_UP and self._updates_owed >= 1.0
+
+    def _see_to_phase(self) -> None:
+        """Freeze the actor for the critic's phase, and let it go after it.
+
+        A learner of another rate takes over the state: Adam's moments of the actor go on through
+        the critic's phase, so that its first real step is none in the dark.
+        """
+        wants_frozen = self.phase is Phase.CRITIC
+        if wants_frozen == self._actor_is_frozen:
+            return
+        rate = FROZEN_RATE if wants_frozen else self.config.actor_learning_rate
+        config = replace(self._learner.config, actor_learning_rate=rate)
+        successor = SACLearner(self._learner.obs_dim, self._learner.action_dim, config, seed=0)
+        successor.restore(self._learner.state())
+        self._learner, self._actor_is_frozen = successor, wants_frozen
+
+    def _draw(self) -> Batch:
+        """Draw a batch [B] from the robot's transitions and the prior ones."""
+        size = self.config.batch_size
+        share = self.config.prior_share_at(self._robot_steps)
+        num_prior = round(size * share) if self.prior is not None and len(self.prior) else 0
+        if num_prior == 0 or self.prior is None:
+            return self.online.sample(size)
+        if num_prior == size:
+            return self.prior.sample(size)
+        parts = (self.prior.sample(num_prior), self.online.sample(size - num_prior))
+        return Batch(*(torch.cat(pair) for pair in zip(*parts, strict=True)))
+
+
+def adapted_state(state: LearnerState, alpha: float | None) -> LearnerState:
+    """Return the simulator's learner with another temperature, and no momentum in it."""
+    if alpha is None:
+        return state
+    tensors = {
+        name: tensor
+        for name, tensor in state.tensors.items()
+        if not name.startswith("alpha_optimizer.")
+    }
+    tensors["log_alpha"] = torch.full_like(state.tensors["log_alpha"], math.log(alpha))
+    return LearnerState(num_updates=state.num_updates, tensors=tensors)

@@ -1,0 +1,151 @@
+"""When a policy is given up, and which one comes back."""
+
+import pytest
+from linear_policy import linear_policy
+
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.policy_succession import PolicySuccession, Successor
+from sac_ros.policy.policy_update import PolicyUpdateError, UpdateHeader
+from sac_ros.policy.return_guard import GuardSettings, ReturnGuard
+from sac_ros.task.task_spec import load_task
+
+POLICY = OnnxPolicy.from_bytes(linear_policy(load_task("inverted_pendulum")))
+SETTINGS = GuardSettings(baseline_episodes=2, window=3, max_drop=0.2)
+
+
+def guard_with_baseline(*returns: float) -> ReturnGuard:
+    guard = ReturnGuard(GuardSettings(baseline_episodes=len(returns), window=3, max_drop=0.2))
+    for episode_return in returns:
+        guard.add_baseline(episode_return)
+    return guard
+
+
+def test_baseline_is_complete_before_anything_is_judged() -> None:
+    guard = ReturnGuard(SETTINGS)
+    guard.add_baseline(90.0)
+    assert not guard.is_ready and guard.bound is None
+    guard.add_baseline(110.0)
+    assert guard.is_ready and guard.baseline == 100.0
+
+
+@pytest.mark.parametrize("baseline", [100.0, -100.0])
+def test_bound_lies_below_the_baseline_whatever_its_sign(baseline: float) -> None:
+    assert guard_with_baseline(baseline, baseline).bound == baseline - 20.0
+
+
+def test_bound_of_a_noisy_baseline_is_two_standard_deviations_wide() -> None:
+    guard = guard_with_baseline(60.0, 100.0, 140.0)
+    assert guard.bound == pytest.approx(100.0 - 2.0 * 40.0)
+
+
+def test_small_loss_is_borne_for_a_window_and_no_longer() -> None:
+    guard = guard_with_baseline(100.0, 100.0)
+    assert [guard.is_broken_by(75.0) for _ in range(3)] == [False, False, True]
+
+
+def test_collapse_needs_no_second_episode() -> None:
+    assert guard_with_baseline(100.0, 100.0).is_broken_by(55.0)
+
+
+def test_loss_within_the_bound_is_borne_for_ever() -> None:
+    guard = guard_with_baseline(100.0, 100.0)
+    assert not any(guard.is_broken_by(85.0) for _ in range(20))
+
+
+def test_what_was_won_is_guarded_too() -> None:
+    guard = guard_with_baseline(100.0, 100.0)
+    for _ in range(3):
+        assert not guard.is_broken_by(200.0)
+    assert guard.bound == pytest.approx(160.0)
+    assert [guard.is_broken_by(130.0) for _ in range(3)] == [False, True, True]
+
+
+def successor(version: int, num_rollbacks: int = 0) -> Successor:
+    return Successor(
+        version=version, policy=POLICY, select_action=POLICY.mode, num_rollbacks=num_rollbacks
+    )
+
+
+def header(version: int, num_rollbacks: int = 0) -> UpdateHeader:
+    return UpdateHeader(
+        version=version,
+        num_rollbacks=num_rollbacks,
+        robot_steps=0,
+        task_fingerprint="",
+        sha256="",
+    )
+
+
+def succession_with_baseline() -> PolicySuccession:
+    succession = PolicySuccession(successor(0), SETTINGS)
+    succession.end_episode(100.0)
+    succession.end_episode(100.0)
+    return succession
+
+
+def test_no_policy_is_let_in_before_the_baseline_is_measured() -> None:
+    succession = PolicySuccession(successor(0), SETTINGS)
+    succession.offer(successor(1))
+    assert not succession.swap()
+    succession.end_episode(100.0)
+    succession.end_episode(100.0)
+    assert succession.swap() and succession.running.version == 1
+
+
+def test_bad_policy_gives_way_to_the_last_one_that_was_good() -> None:
+    succession = succession_with_baseline()
+    for version, episode_return in ((1, 120.0), (2, 125.0), (3, 10.0)):
+        succession.offer(successor(version))
+        succession.swap()
+        succession.end_episode(episode_return)
+    status = succession.status()
+    assert succession.running.version == 2 and status.is_rolled_back
+    assert status.bad_versions == (3,) and status.num_rollbacks == 1
+    assert "10.0" in status.reason
+
+
+def test_slow_decline_goes_back_to_before_it_began() -> None:
+    succession = succession_with_baseline()
+    for version, episode_return in ((1, 110.0), (2, 75.0), (3, 74.0), (4, 73.0)):
+        succession.offer(successor(version))
+        succession.swap()
+        succession.end_episode(episode_return)
+    assert succession.running.version == 1
+    assert succession.status().bad_versions == (2, 3, 4)
+
+
+def test_policy_that_was_good_and_is_not_any_more_gives_way_to_the_first() -> None:
+    succession = succession_with_baseline()
+    succession.offer(successor(1))
+    succession.swap()
+    succession.end_episode(110.0)
+    succession.end_episode(5.0)
+    assert succession.running.version == 0 and succession.status().bad_versions == (1,)
+
+
+def test_what_waited_through_a_rollback_never_runs() -> None:
+    succession = succession_with_baseline()
+    succession.offer(successor(1))
+    succession.swap()
+    succession.offer(successor(2))
+    succession.end_episode(5.0)
+    assert not succession.swap() and succession.running.version == 0
+
+
+def test_learner_that_missed_the_rollback_is_refused_until_it_knows() -> None:
+    succession = succession_with_baseline()
+    succession.offer(successor(1))
+    succession.swap()
+    succession.end_episode(5.0)
+    with pytest.raises(PolicyUpdateError, match="~/resume"):
+        succession.refuse_unless_due(header(2, num_rollbacks=0))
+    succession.refuse_unless_due(header(2, num_rollbacks=1))
+    succession.offer(successor(2, num_rollbacks=1))
+    assert succession.swap() and not succession.status().is_rolled_back
+
+
+def test_old_version_is_refused() -> None:
+    succession = succession_with_baseline()
+    succession.offer(successor(7))
+    with pytest.raises(PolicyUpdateError, match="not newer than 7"):
+        succession.refuse_unless_due(header(7))
