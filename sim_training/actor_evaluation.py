@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.sac.learner_protocol import Actor
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.env import make_env
 from sim_training.evaluation import Evaluation
@@ -30,7 +30,7 @@ class ActorEvaluation:
             make_env(task, perturbation=config.perturbation) for _ in range(config.eval_episodes)
         ]
 
-    def evaluate(self, actor: SquashedGaussianActor, progress: TrainingProgress) -> None:
+    def evaluate(self, actor: Actor, progress: TrainingProgress) -> None:
         """Append an evaluation to the progress."""
 
         def act(obs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,8 +31,8 @@ class NormalizedActionEnv(
     def __init__(self, env: BoxEnv, where: str) -> None:
         gym.utils.RecordConstructorArgs.__init__(self, where=where)
         gym.Wrapper.__init__(self, env)
-        obs_space = _require_box(env.observation_space, "observation", where)
-        action_space = _require_box(env.action_space, "action", where)
+        obs_space = require_box(env.observation_space, "observation", where)
+        action_space = require_box(env.action_space, "action", where)
         low, high = action_space.low, action_space.high
         if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
             raise EnvError(
@@ -47,12 +47,27 @@ class NormalizedActionEnv(
         self.observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
         self.action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
 
+    @property
+    def command_low(self) -> tuple[float, ...]:
+        """Least value of each entry of the environment's own action, flattened."""
+        return tuple(self.own_action_space.low.astype(float).ravel().tolist())
+
+    @property
+    def command_high(self) -> tuple[float, ...]:
+        """Greatest value of each entry of the environment's own action, flattened."""
+        return tuple(self.own_action_space.high.astype(float).ravel().tolist())
+
+    @property
+    def choices(self) -> None:
+        """None: anything between."""
+        return None
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
         """Begin an episode; return its first obs [O]."""
         obs, info = self.env.reset(seed=seed, options=options)
-        return _flat_float32(obs), info
+        return flat_float32(obs), info
 
     def step(
         self, action: NDArray[np.float32]
@@ -61,17 +76,19 @@ class NormalizedActionEnv(
         space = self.own_action_space
         own = self._centre + self._half_range * np.reshape(action, space.shape)
         obs, reward, terminated, truncated, info = self.env.step(own.astype(space.dtype))
-        return _flat_float32(obs), float(reward), bool(terminated), bool(truncated), info
+        return flat_float32(obs), float(reward), bool(terminated), bool(truncated), info
 
 
-def _require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) -> Box:
+def require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) -> Box:
+    """Return the space; raise EnvError if it is no Box, or an empty one."""
     if not isinstance(space, Box) or math.prod(space.shape) == 0:
         raise EnvError(
             f"{where} has the {role} space {space}, but SAC here needs a Box with at least one"
-            " entry; choose an environment with continuous observations and actions"
+            " entry; choose an environment with such a space"
         )
     return space
 
 
-def _flat_float32(obs: object) -> NDArray[np.float32]:
+def flat_float32(obs: object) -> NDArray[np.float32]:
+    """Return an observation of any shape as obs [O]."""
     return np.asarray(obs, dtype=np.float32).reshape(-1)

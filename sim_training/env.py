@@ -9,6 +9,7 @@ from typing import cast
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sac_ros.task.task_spec import TaskSpec, generic_task
 from sim_training.box_env import BoxEnv, EnvError, NormalizedActionEnv
 from sim_training.episode_replay import ReplayableEnv
 from sim_training.model_advice import without_model_advice
+from sim_training.numbered_action_env import NumberedActionEnv
 from sim_training.perturbation import NOMINAL, Perturbation
 from sim_training.task_env import TaskEnv
 
@@ -101,16 +103,16 @@ def executed_action(
 
 
 def gymnasium_task(env_id: str) -> TaskSpec:
-    """Describe any Gymnasium environment with Box observation and Box action as a task."""
+    """Describe any Gymnasium environment with Box observation as a task."""
     env = _make_gymnasium_env(env_id, max_episode_steps=None, render_mode=None)
     try:
-        own_action_space = env.own_action_space
         time_limit = env.spec.max_episode_steps if env.spec is not None else None
         return generic_task(
             gymnasium_id=env_id,
             obs_dim=math.prod(env.observation_space.shape or ()),
-            action_low=tuple(own_action_space.low.astype(float).ravel().tolist()),
-            action_high=tuple(own_action_space.high.astype(float).ravel().tolist()),
+            action_low=env.command_low,
+            action_high=env.command_high,
+            choices=env.choices,
             control_period_s=_control_period_s(env),
             max_steps=DEFAULT_TIME_LIMIT if time_limit is None else time_limit,
         )
@@ -128,7 +130,7 @@ def _refuse_perturbation_without_joints(task: TaskSpec, perturbation: Perturbati
 
 def _make_gymnasium_env(
     env_id: str, max_episode_steps: int | None, render_mode: str | None
-) -> NormalizedActionEnv:
+) -> NormalizedActionEnv | NumberedActionEnv:
     # Only when there is one: an environment that draws nothing may not know the argument.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
@@ -143,6 +145,8 @@ def _make_gymnasium_env(
     except (gym.error.Error, ImportError) as error:
         raise EnvError(f"cannot make the environment {env_id!r}: {error}") from error
     try:
+        if isinstance(env.action_space, Discrete):
+            return NumberedActionEnv(env, env_id)
         return NormalizedActionEnv(env, env_id)
     except EnvError:
         env.close()

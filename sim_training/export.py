@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from sac_ros.sac.checkpoint import load_actor
-from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.sac.learner_protocol import Actor
 from sac_ros.sac.onnx_export import export_policy
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.checkpoint_reading import read_settled
@@ -81,7 +81,7 @@ def _export_sb3(options: ExportOptions, model: Path, command: str) -> int:
 
 def export_actor(
     path: Path,
-    actor: SquashedGaussianActor,
+    actor: Actor,
     task: TaskSpec,
     config: TrainingConfig,
     state: LoopState,

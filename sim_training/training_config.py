@@ -24,9 +24,9 @@ class TrainingConfig:
     task: str | None = None
     """Name of a task (inverted_pendulum, half_cheetah, hopper, walker2d), or a task file."""
     env: str | None = None
-    """Instead of a task: id of any Gymnasium environment with Box observation and action."""
+    """Instead of a task: id of a Gymnasium environment with Box observation."""
     algorithm: AlgorithmName = "sac"
-    """Which SAC: of 2019 with a learned temperature, or v1 of 2018 with a state value."""
+    """Which SAC: of 2019 with a learned temperature, v1 of 2018 with a state value, or discrete."""
     steps: int = 1_000_000
     """Environment steps in total, over all environments."""
     seed: int = 1

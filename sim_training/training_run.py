@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
-from sac_ros.sac.algorithms import make_learner
+from sac_ros.sac.algorithms import Dimensions, make_learner
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
@@ -36,9 +36,8 @@ class TrainingRun:
             int(word) for word in envs_seed.generate_state(config.num_envs)
         ]
         self._replayable_envs = cast(tuple[ReplayableEnv, ...], tuple(self.envs.envs))
-        self.learner = make_learner(
-            task.obs_dim, task.action_dim, config.sac, config.seed, config.device
-        )
+        self._dimensions = Dimensions.of(task)
+        self.learner = make_learner(self._dimensions, config.sac, config.seed, config.device)
         self.buffer = ReplayBuffer(
             config.sac.buffer_capacity,
             task.obs_dim,
@@ -90,7 +89,10 @@ class TrainingRun:
         return progress
 
     def draw_warmup_action(self) -> NDArray[np.float32]:
-        """Draw actions [n, A] uniformly from [-1, 1]."""
+        """Draw actions [n, A] uniformly: from [-1, 1], or from a discrete task's choices."""
+        if self._dimensions.choices is not None:
+            choices = np.array(self._dimensions.choices, dtype=np.float32)
+            return choices[self._warmup_rng.integers(0, len(choices), self.config.num_envs)]
         shape = (self.config.num_envs, self.task.action_dim)
         return self._warmup_rng.uniform(-1.0, 1.0, shape).astype(np.float32)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sac_ros.sac.algorithms import make_learner
+from sac_ros.sac.algorithms import Dimensions, make_learner
 from sac_ros.sac.checkpoint import Progress, load_checkpoint
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sim_training.run_folder import RunFolder
@@ -42,7 +42,7 @@ def read_checkpoint(
     """Return all tensors of the learner, the replay rows and the progress of a run."""
     run = RunFolder(folder)
     config, task = run.read_config(), run.read_task()
-    learner = make_learner(task.obs_dim, task.action_dim, config.sac, seed=99)
+    learner = make_learner(Dimensions.of(task), config.sac, seed=99)
     buffer = ReplayBuffer(config.sac.buffer_capacity, task.obs_dim, task.action_dim, seed=99)
     progress = load_checkpoint(run.checkpoint, learner, buffer)
     rows = buffer.rows(buffer.first_kept, buffer.num_added)

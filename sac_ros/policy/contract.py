@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sac_ros.errors import InputError
 from sac_ros.policy.onnx_file import PolicyFileError, Span, metadata_spans
@@ -21,6 +22,8 @@ DIGEST_KEY = "sac_ros_sha256"
 DIGEST_PLACEHOLDER = "0" * 64
 
 NUM_GOLDEN_PAIRS = 32
+
+Table: TypeAlias = tuple[tuple[float, ...], ...]
 
 
 class PolicyMismatchError(InputError):
@@ -49,9 +52,27 @@ class Provenance:
 class GoldenPairs:
     """Observations and what the trained actor made of them, to be reproduced wherever it runs."""
 
-    obs: tuple[tuple[float, ...], ...]
-    mean: tuple[tuple[float, ...], ...]
-    log_std: tuple[tuple[float, ...], ...]
+    obs: Table
+    mean: Table
+    log_std: Table
+
+    @property
+    def outputs(self) -> dict[str, Table]:
+        """What the graph computed, by the names of its outputs."""
+        return {"mean": self.mean, "log_std": self.log_std}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenLogits:
+    """The same for a discrete policy: a logit for each of the task's choices."""
+
+    obs: Table
+    logits: Table
+
+    @property
+    def outputs(self) -> dict[str, Table]:
+        """What the graph computed, by the names of its outputs."""
+        return {"logits": self.logits}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +87,26 @@ class PolicyContract:
     obs_high: tuple[float, ...]
     """Greatest value of each obs entry seen in training [O]."""
     provenance: Provenance
-    golden: GoldenPairs
+    golden: GoldenPairs | GoldenLogits
+    """Gaussian policies have the first, discrete ones the second."""
 
     def __post_init__(self) -> None:
         """Refuse parts whose lengths disagree and numbers that are not finite."""
-        obs_dim, action_dim = self.task.obs_dim, self.task.action_dim
+        is_discrete = isinstance(self.golden, GoldenLogits)
+        if is_discrete != (self.task.action.choices is not None):
+            raise ValueError(
+                "the policy is discrete, but its task has no choices"
+                if is_discrete
+                else "the task has choices, but the policy is not discrete"
+            )
+        obs_dim = self.task.obs_dim
         vectors = (("obs_low", self.obs_low), ("obs_high", self.obs_high))
         rows = (
             ("golden obs", self.golden.obs, obs_dim),
-            ("golden mean", self.golden.mean, action_dim),
-            ("golden log_std", self.golden.log_std, action_dim),
+            *(
+                (f"golden {name}", table, self.output_width)
+                for name, table in self.golden.outputs.items()
+            ),
             *((name, (vector,) * NUM_GOLDEN_PAIRS, obs_dim) for name, vector in vectors),
         )
         for name, table, length in rows:
@@ -88,6 +119,12 @@ class PolicyContract:
                     raise ValueError(f"{name} is not finite")
         if self.task_fingerprint != self.task.fingerprint:
             raise ValueError("task and task_fingerprint disagree")
+
+    @property
+    def output_width(self) -> int:
+        """Entries of each output of the graph: A, or the number of choices."""
+        choices = self.task.action.choices
+        return self.task.action_dim if choices is None else len(choices)
 
     def to_json(self) -> str:
         """Return the contract as JSON; Python writes floats so that they read back exactly."""

@@ -7,6 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
+from sac_ros.policy.action_head import action_head
 from sac_ros.policy.contract import PolicyContract, PolicyMismatchError, open_sealed
 from sac_ros.policy.onnx_file import PolicyFileError, check_weights
 from sac_ros.task.task_spec import TaskSpec
@@ -26,7 +27,7 @@ _ONNXRUNTIME_REFUSALS = (
 
 
 class OnnxPolicy:
-    """An exported Gaussian policy: obs [O] to mean [A] and log_std [A] before squashing."""
+    """An exported policy: obs [O] to the parameters of a distribution, and those to an action."""
 
     def __init__(
         self, session: onnxruntime.InferenceSession, contract: PolicyContract, content: bytes
@@ -34,16 +35,17 @@ class OnnxPolicy:
         self.contract = contract
         self.content = content
         """The policy file."""
-        obs_dim, action_dim = contract.task.obs_dim, contract.task.action_dim
         self._session = session
-        self._obs = np.zeros((1, obs_dim), dtype=np.float32)
-        self._mean = np.zeros((1, action_dim), dtype=np.float32)
-        self._log_std = np.zeros((1, action_dim), dtype=np.float32)
+        self._obs = np.zeros((1, contract.task.obs_dim), dtype=np.float32)
+        self._outputs = tuple(
+            np.zeros((1, contract.output_width), dtype=np.float32) for _ in contract.golden.outputs
+        )
+        self._head = action_head(contract)
         # Bound once: onnxruntime then reads and writes these arrays without allocating.
         self._binding = session.io_binding()
         shape = self._obs.shape
         self._binding.bind_input("obs", "cpu", 0, np.float32, shape, self._obs.ctypes.data)
-        for name, array in (("mean", self._mean), ("log_std", self._log_std)):
+        for name, array in zip(contract.golden.outputs, self._outputs, strict=True):
             self._binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
     @classmethod
@@ -87,29 +89,30 @@ class OnnxPolicy:
         """The task the policy was trained for, topics included."""
         return self.contract.task
 
-    def distribution(
-        self, obs: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return mean [A] and log_std [A] of the Gaussian before squashing, for obs [O]."""
+    def distribution(self, obs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Return what the graph computes for obs [O].
+
+        Mean [A] and log_std [A] of the Gaussian before squashing; of a discrete policy the logits
+        [K] of its choices.
+        """
         self._infer(obs)
-        return self._mean[0].copy(), self._log_std[0].copy()
+        return tuple(output[0].copy() for output in self._outputs)
 
     def mode(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the deterministic action [A] in [-1, 1]."""
         self._infer(obs)
-        action: NDArray[np.float64] = np.tanh(self._mean[0].astype(np.float64))
-        return action
+        return self._head.mode(self._outputs)
 
     def sample(
         self, obs: NDArray[np.float32], rng: np.random.Generator, noise_scale: float = 1.0
     ) -> NDArray[np.float64]:
         """Return an exploring action [A] in [-1, 1], with noise drawn from `rng`.
 
-        `noise_scale` is a factor on the policy's own standard deviation.
+        `noise_scale` is a factor on the policy's own standard deviation; of a discrete policy, the
+        temperature of its softmax.
         """
-        mean, log_std = self.distribution(obs)
-        noise = noise_scale * rng.standard_normal(mean.shape)
-        return np.tanh(mean.astype(np.float64) + np.exp(log_std.astype(np.float64)) * noise)
+        self._infer(obs)
+        return self._head.sample(self._outputs, rng, noise_scale)
 
     def _infer(self, obs: NDArray[np.float32]) -> None:
         """Fill the bound outputs."""
@@ -121,9 +124,8 @@ class OnnxPolicy:
         golden = self.contract.golden
         for index, obs in enumerate(golden.obs):
             outputs = self.distribution(np.array(obs, dtype=np.float32))
-            expectations = (("mean", golden.mean[index]), ("log_std", golden.log_std[index]))
-            for (name, expected), output in zip(expectations, outputs, strict=True):
-                wanted = np.array(expected)
+            for (name, table), output in zip(golden.outputs.items(), outputs, strict=True):
+                wanted = np.array(table[index])
                 allowed = GOLDEN_TOLERANCE * np.maximum(1.0, np.abs(wanted))
                 # `not <=` so that a NaN fails.
                 if not (np.abs(output - wanted) <= allowed).all():
@@ -151,8 +153,7 @@ def _make_session(content: bytes, contract: PolicyContract) -> onnxruntime.Infer
     ends = {end.name: end.shape[1:] for end in (*session.get_inputs(), *session.get_outputs())}
     wanted = {
         "obs": [contract.task.obs_dim],
-        "mean": [contract.task.action_dim],
-        "log_std": [contract.task.action_dim],
+        **{name: [contract.output_width] for name in contract.golden.outputs},
     }
     if ends != wanted:
         raise PolicyFileError(f"the graph's inputs and outputs are {ends}, expected {wanted}")

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from sac_ros.sac.sac_config import SACConfig
+from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
 from sac_ros.sac.sac_v1_config import SACV1Config
 
-AlgorithmName: TypeAlias = Literal["sac", "sac_v1"]
-AlgorithmConfig: TypeAlias = SACConfig | SACV1Config
+AlgorithmName: TypeAlias = Literal["sac", "sac_v1", "sac_discrete"]
+AlgorithmConfig: TypeAlias = SACConfig | SACV1Config | SACDiscreteConfig
 """The hyperparameters of one algorithm; no two of these classes have the same fields."""
 
 CONFIGS: Mapping[AlgorithmName, type[AlgorithmConfig]] = {
     "sac": SACConfig,
     "sac_v1": SACV1Config,
+    "sac_discrete": SACDiscreteConfig,
 }
 
 

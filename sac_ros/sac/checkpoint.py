@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sac_ros.sac.algorithm_config import AlgorithmConfig, algorithm_of
-from sac_ros.sac.algorithms import make_actor
+from sac_ros.sac.algorithms import restored_actor
 from sac_ros.sac.checkpoint_manifest import (
     FORMAT,
     CheckpointError,
@@ -32,8 +32,7 @@ from sac_ros.sac.checkpoint_manifest import (
     write_file,
 )
 from sac_ros.sac.learner import LearnerState
-from sac_ros.sac.learner_protocol import Learner
-from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.sac.learner_protocol import Actor, Learner
 from sac_ros.sac.replay_buffer import ReplayBuffer
 
 # Bounds the memory that one chunk takes while it is written or read.
@@ -74,7 +73,7 @@ class SavedWeights:
 class SavedActor:
     """The part of a checkpoint that an export needs."""
 
-    actor: SquashedGaussianActor
+    actor: Actor
     config: AlgorithmConfig
     num_updates: int
     progress: Progress
@@ -165,11 +164,11 @@ def load_actor(folder: Path) -> SavedActor:
     """Rebuild the actor of a checkpoint, without reading the replay rows."""
     manifest = read_manifest(folder)
     tensors, progress, _ = _read_state(folder, manifest)
-    actor = make_actor(manifest.obs_dim, manifest.action_dim, manifest.sac)
     prefix = "actor."
-    actor.load_state_dict(
-        {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-    )
+    weights = {
+        name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)
+    }
+    actor = restored_actor(manifest.obs_dim, manifest.action_dim, manifest.sac, weights)
     return SavedActor(
         actor=actor, config=manifest.sac, num_updates=manifest.num_updates, progress=progress
     )

@@ -4,16 +4,20 @@ Shapes: n observations at once, O obs_dim, A action_dim.
 """
 
 from dataclasses import Field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from sac_ros.sac.algorithm_config import AlgorithmConfig
+from sac_ros.sac.discrete_networks import CategoricalActor
 from sac_ros.sac.learner import LearnerState
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.replay_buffer import Batch
+
+Actor: TypeAlias = SquashedGaussianActor | CategoricalActor
+"""What becomes a policy."""
 
 
 class Metrics(Protocol):
@@ -51,7 +55,7 @@ class Learner(Protocol):
         ...
 
     @property
-    def actor(self) -> SquashedGaussianActor:
+    def actor(self) -> Actor:
         """What acts."""
         ...
 

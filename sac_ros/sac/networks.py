@@ -6,6 +6,7 @@ Shapes: B batch, O obs_dim, A action_dim, N critics.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name torch users know
@@ -20,11 +21,14 @@ LOG_STD_MAX = 2.0
 class SquashedGaussianActor(nn.Module):
     """A Gaussian policy squashed into [-1, 1] by tanh (appendix C of arXiv 1812.05905)."""
 
+    outputs: ClassVar[tuple[str, ...]] = ("mean", "log_std")
+
     def __init__(self, obs_dim: int, action_dim: int, hidden_sizes: Sequence[int]) -> None:
         super().__init__()
         self.obs_dim = obs_dim
         self.action_dim = action_dim
         self.hidden_sizes = tuple(hidden_sizes)
+        self.architecture = (obs_dim, action_dim, self.hidden_sizes)
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise((obs_dim, *hidden_sizes)):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]

@@ -10,8 +10,9 @@ import logging
 import os
 import secrets
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -24,13 +25,15 @@ from sac_ros.policy.contract import (
     DIGEST_KEY,
     DIGEST_PLACEHOLDER,
     SCHEMA_VERSION,
+    GoldenLogits,
     GoldenPairs,
     PolicyContract,
     Provenance,
     seal,
 )
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.sac.networks import SquashedGaussianActor
+from sac_ros.sac.discrete_networks import CategoricalActor
+from sac_ros.sac.learner_protocol import Actor
 from sac_ros.task.task_spec import TaskSpec
 
 # Old enough for every onnxruntime since 1.14 and for what robots still run.
@@ -42,7 +45,7 @@ class PolicyExportError(InputError):
 
 
 def export_policy(
-    actor: SquashedGaussianActor,
+    actor: Actor,
     *,
     task: TaskSpec,
     provenance: Provenance,
@@ -76,7 +79,7 @@ def export_policy(
 
 
 def policy_bytes(
-    actor: SquashedGaussianActor,
+    actor: Actor,
     *,
     task: TaskSpec,
     provenance: Provenance,
@@ -94,7 +97,8 @@ def policy_bytes(
     _refuse_unfit(actor, task)
     contract = _contract(actor, task, provenance, obs_low, obs_high, golden_obs)
     model = onnx.ModelProto()
-    model.CopyFrom(_traced_model(actor.obs_dim, actor.action_dim, actor.hidden_sizes))
+    kind = type(actor)
+    model.CopyFrom(_traced_model(kind, actor.architecture))  # type: ignore[arg-type]  # classes hash
     _set_weights(model, actor)
     onnx.helper.set_model_props(
         model, {CONTRACT_KEY: contract.to_json(), DIGEST_KEY: DIGEST_PLACEHOLDER}
@@ -104,7 +108,7 @@ def policy_bytes(
     return content
 
 
-def _refuse_unfit(actor: SquashedGaussianActor, task: TaskSpec) -> None:
+def _refuse_unfit(actor: Actor, task: TaskSpec) -> None:
     found, expected = (actor.obs_dim, actor.action_dim), (task.obs_dim, task.action_dim)
     if found != expected:
         raise PolicyExportError(
@@ -120,7 +124,7 @@ def _refuse_unfit(actor: SquashedGaussianActor, task: TaskSpec) -> None:
 
 
 def _contract(
-    actor: SquashedGaussianActor,
+    actor: Actor,
     task: TaskSpec,
     provenance: Provenance,
     obs_low: NDArray[np.float32],
@@ -128,10 +132,7 @@ def _contract(
     golden_obs: NDArray[np.float32],
 ) -> PolicyContract:
     with torch.no_grad():
-        mean, log_std = actor(torch.from_numpy(golden_obs))
-    golden = GoldenPairs(
-        obs=_rows(golden_obs), mean=_rows(mean.numpy()), log_std=_rows(log_std.numpy())
-    )
+        golden = _golden(actor, golden_obs)
     try:
         return PolicyContract(
             schema_version=SCHEMA_VERSION,
@@ -146,6 +147,13 @@ def _contract(
         raise PolicyExportError(f"the contract cannot be made: {error}") from error
 
 
+def _golden(actor: Actor, obs: NDArray[np.float32]) -> GoldenPairs | GoldenLogits:
+    if isinstance(actor, CategoricalActor):
+        return GoldenLogits(obs=_rows(obs), logits=_rows(actor(torch.from_numpy(obs)).numpy()))
+    mean, log_std = actor(torch.from_numpy(obs))
+    return GoldenPairs(obs=_rows(obs), mean=_rows(mean.numpy()), log_std=_rows(log_std.numpy()))
+
+
 def _rows(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in table.tolist())
 
@@ -153,18 +161,23 @@ def _rows(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
 # Tracing takes over a second, and a learner on a robot exports every few seconds. The graph depends
 # on the architecture alone, so it is traced once and only the weights are put in.
 @functools.lru_cache(maxsize=8)
-def _traced_model(obs_dim: int, action_dim: int, hidden_sizes: tuple[int, ...]) -> onnx.ModelProto:
-    """Return the graph obs [B, O] -> mean [B, A], log_std [B, A], with weights of no meaning."""
+def _traced_model(kind: type[Actor], architecture: Hashable) -> onnx.ModelProto:
+    """Return the graph of an actor, with weights of no meaning.
+
+    obs [B, O] -> mean [B, A], log_std [B, A], or -> logits [B, K] of a discrete policy.
+    """
     # Random ones: the exporter would merge equal tensors, two biases of zeros for instance.
-    with torch.random.fork_rng(devices=[]):
-        actor = SquashedGaussianActor(obs_dim, action_dim, hidden_sizes).eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        actor = kind(*cast(tuple[Any, ...], architecture)).eval()
+        for parameter in actor.parameters():
+            parameter.normal_()
     with _quiet_exporter():
         program = torch.onnx.export(
             actor,
-            (torch.zeros(2, obs_dim),),
+            (torch.zeros(2, actor.obs_dim),),
             dynamo=True,
             input_names=["obs"],
-            output_names=["mean", "log_std"],
+            output_names=list(actor.outputs),
             dynamic_shapes=({0: torch.export.Dim("B")},),
             opset_version=OPSET,
             external_data=False,
@@ -176,8 +189,9 @@ def _traced_model(obs_dim: int, action_dim: int, hidden_sizes: tuple[int, ...]) 
     return model
 
 
-def _set_weights(model: onnx.ModelProto, actor: SquashedGaussianActor) -> None:
-    weights = actor.state_dict()
+def _set_weights(model: onnx.ModelProto, actor: Actor) -> None:
+    # Not the choices of a discrete actor: the contract's task has them.
+    weights = {name: weight.detach() for name, weight in actor.named_parameters()}
     for tensor in model.graph.initializer:
         if (weight := weights.pop(tensor.name, None)) is not None:
             tensor.CopyFrom(onnx.numpy_helper.from_array(weight.numpy(), tensor.name))

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sac_ros.errors import InputError
 from sac_ros.sac.algorithm_config import algorithm_of
-from sac_ros.sac.algorithms import make_actor
 from sac_ros.sac.checkpoint import load_weights
 from sac_ros.sac.networks import CriticEnsemble, SquashedGaussianActor
 from sac_ros.sac.sac_config import SACConfig
@@ -57,7 +56,7 @@ def load_critic(folder: Path) -> SavedCritic:
             raise NoCriticError(
                 f"{algorithm_of(saved.config)} has no Q function of a continuous action"
             )
-    actor = make_actor(saved.obs_dim, saved.action_dim, saved.config)
+    actor = SquashedGaussianActor(saved.obs_dim, saved.action_dim, saved.config.hidden_sizes)
     actor.load_state_dict(saved.below("actor"))
     critic = CriticEnsemble(saved.obs_dim, saved.action_dim, saved.config.hidden_sizes, num_critics)
     critic.load_state_dict(saved.below("critic"))

@@ -24,6 +24,8 @@ class ActionSpec:
     high: tuple[float, ...]
     safe_command: tuple[float, ...]
     """Sent on every way out of active, and in answer to a fault if `on_fault` says so."""
+    choices: tuple[tuple[float, ...], ...] | None = None
+    """Commands that a discrete policy chooses from, by number; None for any in [low, high]."""
     rate_limit: tuple[float, ...] | None = None
     """Greatest change a second of each entry, in its unit."""
     low_pass_hz: float | None = None
@@ -68,6 +70,7 @@ class ActionSpec:
             raise ValueError(f"action low_pass_hz must be positive, got {self.low_pass_hz}")
         if "Twist" in self.type and not set(self.joints) <= set(TWIST_FIELDS):
             raise ValueError(f"action joints of a {self.type} must be among {list(TWIST_FIELDS)}")
+        self._check_choices()
         self._check_joint_limits()
         self._check_reaction()
 
@@ -75,6 +78,24 @@ class ActionSpec:
     def is_filtered(self) -> bool:
         """Say whether the task limits commands by more than their range."""
         return (self.rate_limit, self.low_pass_hz, self.joint_limits) != (None, None, ())
+
+    def _check_choices(self) -> None:
+        if self.choices is None:
+            return
+        if len(set(self.choices)) != len(self.choices) or len(self.choices) < 2:
+            raise ValueError(
+                f"action choices must be two or more that differ, got {list(self.choices)}"
+            )
+        for choice in self.choices:
+            # Written so that a NaN is refused too.
+            if len(choice) != len(self.joints) or not all(
+                low <= value <= high
+                for low, value, high in zip(self.low, choice, self.high, strict=True)
+            ):
+                raise ValueError(
+                    f"action choice {list(choice)} must have an entry within low..high for each of"
+                    f" {len(self.joints)} joints"
+                )
 
     def _check_joint_limits(self) -> None:
         named = [limit.joint for limit in self.joint_limits]

@@ -206,6 +206,8 @@ class TaskSpec:
                 self.action.high,
                 self.action.rate_limit,
                 self.action.low_pass_hz,
+                # Only where there are any: without, a policy depends on what it always did.
+                *([] if self.action.choices is None else [self.action.choices]),
             ],
         }
         return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
@@ -240,6 +242,7 @@ def generic_task(
     action_high: tuple[float, ...],
     control_period_s: float,
     max_steps: int,
+    choices: tuple[tuple[float, ...], ...] | None = None,
 ) -> TaskSpec:
     """Describe a Gymnasium environment nobody wrote a task file for.
 
@@ -273,5 +276,6 @@ def generic_task(
             safe_command=tuple(
                 min(max(0.0, low), high) for low, high in zip(action_low, action_high, strict=True)
             ),
+            choices=choices,
         ),
     )

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from sac_ros.sac.algorithm_config import CONFIGS, AlgorithmConfig, algorithm_of
-from sac_ros.sac.algorithms import make_learner
+from sac_ros.sac.algorithms import AlgorithmMismatchError, Dimensions, make_learner
 from sac_ros.sac.learner_protocol import Learner
 from sac_ros.sac.replay_buffer import Batch
 
 OBS_DIM, ACTION_DIM, B = 3, 2, 8
+CHOICES = ((-1.0, -1.0), (0.0, 0.5), (1.0, 0.0))
 
 
 @pytest.fixture(params=CONFIGS)
@@ -21,7 +22,9 @@ def config(request: pytest.FixtureRequest) -> AlgorithmConfig:
 
 
 def learner_of(config: AlgorithmConfig, seed: int = 0) -> Learner:
-    return make_learner(OBS_DIM, ACTION_DIM, config, seed)
+    choices = CHOICES if algorithm_of(config) == "sac_discrete" else None
+    dimensions = Dimensions(obs_dim=OBS_DIM, action_dim=ACTION_DIM, choices=choices)
+    return make_learner(dimensions, config, seed)
 
 
 def make_batch(seed: int) -> Batch:
@@ -99,6 +102,7 @@ def test_every_network_learns(config: AlgorithmConfig) -> None:
 
     after = learner.state().tensors
     weights = [name for name in before if name.startswith(("actor.", "critic.", "value."))]
+    weights = [name for name in weights if name != "actor.choices"]
     assert len(weights) >= 12
     for name in weights:
         assert not torch.equal(before[name], after[name]), name
@@ -113,6 +117,14 @@ def test_metrics_are_finite_and_say_what_their_names_say(config: AlgorithmConfig
     assert all(math.isfinite(value) for value in dataclasses.astuple(metrics))
     assert metrics.qf_loss == pytest.approx((metrics.qf1_loss + metrics.qf2_loss) / 2)
     assert metrics.alpha == pytest.approx(alpha)
+
+
+def test_algorithm_that_cannot_act_in_the_task_is_refused(config: AlgorithmConfig) -> None:
+    choices = None if algorithm_of(config) == "sac_discrete" else CHOICES
+    dimensions = Dimensions(obs_dim=OBS_DIM, action_dim=ACTION_DIM, choices=choices)
+
+    with pytest.raises(AlgorithmMismatchError, match="--algorithm sac"):
+        make_learner(dimensions, config, seed=0)
 
 
 def test_algorithm_of_its_hyperparameters_is_its_own() -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, Provenance
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.sac import onnx_export
+from sac_ros.sac.algorithms import Dimensions
+from sac_ros.sac.discrete_networks import CategoricalActor
 from sac_ros.sac.networks import LOG_STD_MAX, LOG_STD_MIN, SquashedGaussianActor
 from sac_ros.sac.onnx_export import OPSET, PolicyExportError, export_policy, policy_bytes
 from sac_ros.task.task_spec import TaskSpec, load_task
@@ -235,3 +237,53 @@ def test_golden_pairs_keep_full_precision(task: TaskSpec) -> None:
     obs = np.array(contract["golden"]["obs"])
 
     assert np.array_equal(obs, observations(task, NUM_GOLDEN_PAIRS).astype(np.float64))
+
+
+@pytest.mark.parametrize("gain", [1.0, 30.0])
+def test_exported_discrete_policy_equals_the_actor(gain: float) -> None:
+    """Within 1e-5 of the logits' size, and in every choice but where two logits tie."""
+    task = load_task("inverted_pendulum_three_forces")
+    choices = Dimensions.of(task).choices
+    assert choices is not None
+    torch.manual_seed(0)
+    actor = CategoricalActor("mlp", task.obs_dim, (32, 32), choices)
+    actor.layers[-1].weight.data *= gain
+    obs = observations(task, 200)
+
+    policy = OnnxPolicy.from_bytes(export(actor, task))
+
+    with torch.no_grad():
+        logits, action = actor(torch.from_numpy(obs)).numpy(), actor.mode(torch.from_numpy(obs))
+    ours = np.stack([policy.distribution(row)[0] for row in obs])
+    np.testing.assert_allclose(ours, logits, rtol=0.0, atol=1e-5 * np.abs(logits).max())
+    np.testing.assert_allclose([policy.mode(row) for row in obs], action.numpy(), atol=1e-6)
+    assert len(np.unique(action.numpy())) == 3
+
+
+def test_drawn_choices_of_an_exported_policy_have_the_actors_probabilities() -> None:
+    task = load_task("inverted_pendulum_three_forces")
+    torch.manual_seed(0)
+    actor = CategoricalActor("mlp", task.obs_dim, (32,), Dimensions.of(task).choices)
+    policy, obs = OnnxPolicy.from_bytes(export(actor, task)), observations(task, 1)[0]
+    rng = np.random.default_rng(0)
+
+    drawn = np.array([policy.sample(obs, rng)[0] for _ in range(5000)])
+
+    expected = torch.softmax(actor(torch.from_numpy(obs)), dim=-1).detach().numpy()
+    share = [(np.abs(drawn - choice) < 1e-9).mean() for (choice,) in Dimensions.of(task).choices]
+    np.testing.assert_allclose(share, expected, atol=0.03)
+    assert sum(share) == 1.0
+
+
+def test_gaussian_policy_of_a_task_with_choices_is_refused() -> None:
+    task = load_task("inverted_pendulum_three_forces")
+
+    with pytest.raises(PolicyExportError, match="the task has choices"):
+        export(make_actor(task), task)
+
+
+def test_discrete_policy_of_a_task_without_choices_is_refused() -> None:
+    task = load_task("inverted_pendulum")
+
+    with pytest.raises(PolicyExportError, match="no choices"):
+        export(CategoricalActor("mlp", task.obs_dim, (8,), ((-1.0,), (1.0,))), task)

@@ -14,6 +14,7 @@ from sim_training.evaluate import evaluate_policy
 
 ENVIRONMENTS: dict[AlgorithmName, tuple[str, ...]] = {
     "sac_v1": ("--env", "Pendulum-v1"),
+    "sac_discrete": ("--task", "inverted_pendulum_three_forces"),
 }
 
 
@@ -58,6 +59,8 @@ def test_options_and_files_are_those_of_the_algorithm(tmp_path: Path) -> None:
         (("--sac.reward-scale", "2"), "--sac.reward-scale"),
         (("--algorithm", "sac_v1", "--sac.target-entropy", "-1"), "--sac.target-entropy"),
         (("--algorithm", "sac_v1", "--config", "config/sac.yaml"), "alpha_learning_rate"),
+        (("--algorithm", "sac_discrete"), "choices"),
+        (("--algorithm", "sac_discrete", "--sac.encoder", "cnn"), "nature_cnn"),
     ],
 )
 def test_option_of_another_algorithm_is_refused(

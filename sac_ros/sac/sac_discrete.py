@@ -1,0 +1,168 @@
+"""Soft Actor-Critic with discrete actions, for vectors and for images (arXiv 1910.07207).
+
+Shapes: B batch, O obs_dim, A action_dim, N = 2 critics, K choices, n observations at once.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sac_ros.sac.discrete_networks import CategoricalActor, DiscreteCritics
+from sac_ros.sac.learner import LearnerState
+from sac_ros.sac.learner_parts import (
+    LearnerParts,
+    adam,
+    descend,
+    move_target,
+    random_streams,
+    target_of,
+)
+from sac_ros.sac.replay_buffer import Batch
+from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
+from sac_ros.sac.sac_discrete_losses import (
+    actor_loss,
+    critic_loss,
+    soft_target,
+    temperature_loss,
+)
+
+NUM_CRITICS: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SACDiscreteMetrics:
+    """What one update saw; means are over the batch, before the step was taken."""
+
+    qf1_loss: float
+    """Soft Bellman residual of the first critic."""
+    qf2_loss: float
+    """Soft Bellman residual of the second critic."""
+    qf_loss: float
+    """Mean of both."""
+    q_mean: float
+    """Mean Q value of the batch's own choices, over both critics."""
+    actor_loss: float
+    """Mean over the batch of the expectation, over choices, of alpha * logp - min Q."""
+    entropy: float
+    """Mean entropy of the policy at the batch's observations, nats."""
+    alpha: float
+    """Temperature that weighed the entropy in this update."""
+    alpha_loss: float
+    """Temperature objective, eq. 11; it is only reported when alpha is fixed."""
+
+
+class SACDiscreteLearner:
+    """Networks, targets, temperature, their optimisers and the randomness of one run."""
+
+    def __init__(
+        self,
+        obs_dim: int,
+        choices: tuple[tuple[float, ...], ...],
+        config: SACDiscreteConfig,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        """`choices` [K, A] are what may be commanded, as actions in [-1, 1]."""
+        self.obs_dim = obs_dim
+        self.action_dim = len(choices[0])
+        self.config = config
+        self.num_updates = 0
+        self._device = torch.device(device)
+        weights_seed, act_seed = random_streams(seed, 2)
+        self._act_generator = torch.Generator(self._device).manual_seed(act_seed)
+
+        # Made on the CPU from a stream of their own: the same weights on every device.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(weights_seed)
+            actor = CategoricalActor(config.encoder, obs_dim, config.hidden_sizes, choices)
+            critic = DiscreteCritics(
+                config.encoder, obs_dim, config.hidden_sizes, len(choices), NUM_CRITICS
+            )
+        self.actor = actor.to(self._device)
+        self._critic = critic.to(self._device)
+        self._critic_target = target_of(self._critic)
+
+        alpha = config.initial_alpha if config.fixed_alpha is None else config.fixed_alpha
+        # A fixed temperature of 0 is plain, entropy-free learning: its logarithm is -inf, exp 0.
+        log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf
+        self._log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self._device))
+        self._target_entropy = config.target_entropy_scale * math.log(len(choices))
+
+        epsilon = config.adam_epsilon
+        self._actor_optimizer = adam(self.actor.parameters(), config.actor_learning_rate, epsilon)
+        self._critic_optimizer = adam(
+            self._critic.parameters(), config.critic_learning_rate, epsilon
+        )
+        self._alpha_optimizer = adam([self._log_alpha], config.alpha_learning_rate, epsilon)
+        self._parts = LearnerParts(
+            modules={
+                "actor": self.actor,
+                "critic": self._critic,
+                "critic_target": self._critic_target,
+            },
+            optimizers={
+                "actor_optimizer": self._actor_optimizer,
+                "critic_optimizer": self._critic_optimizer,
+                "alpha_optimizer": self._alpha_optimizer,
+            },
+            generators={"act_generator": self._act_generator},
+            parameters={"log_alpha": self._log_alpha},
+        )
+
+    @property
+    def alpha(self) -> Tensor:
+        """The entropy temperature, a scalar without gradient."""
+        return self._log_alpha.detach().exp()
+
+    def act(self, obs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Draw a choice for each observation [n, O]; return their actions [n, A]."""
+        with torch.no_grad():
+            action = self.actor.sample(torch.from_numpy(obs).to(self._device), self._act_generator)
+        result: npt.NDArray[np.float32] = action.cpu().numpy()
+        return result
+
+    def update(self, batch: Batch) -> SACDiscreteMetrics:
+        """Take one gradient step on critics, actor and temperature, in the paper's order."""
+        alpha = self.alpha
+        target_q = soft_target(batch, self.actor, self._critic_target, alpha, self.config.gamma)
+        choice = self.actor.numbers_of(batch.action)
+        qf_losses, q = critic_loss(batch, choice, target_q, self._critic)
+        descend(self._critic_optimizer, qf_losses.sum())
+        policy_loss, entropy = actor_loss(batch, self.actor, self._critic, alpha)
+        descend(self._actor_optimizer, policy_loss)
+        alpha_loss = temperature_loss(self._log_alpha, entropy, self._target_entropy)
+        if self.config.fixed_alpha is None:
+            descend(self._alpha_optimizer, alpha_loss)
+        self.num_updates += 1
+        if self.num_updates % self.config.target_update_interval == 0:
+            move_target(self._critic_target, self._critic, self.config.tau)
+        # One transfer: on a GPU every .item() waits for the device.
+        qf1_loss, qf2_loss, q_mean, actor_value, entropy_mean, alpha_value, alpha_loss_value = (
+            torch.stack(
+                (*qf_losses, q.mean(), policy_loss, entropy.mean(), alpha, alpha_loss)
+            ).tolist()
+        )
+        return SACDiscreteMetrics(
+            qf1_loss=qf1_loss,
+            qf2_loss=qf2_loss,
+            qf_loss=(qf1_loss + qf2_loss) / 2.0,
+            q_mean=q_mean,
+            actor_loss=actor_value,
+            entropy=entropy_mean,
+            alpha=alpha_value,
+            alpha_loss=alpha_loss_value,
+        )
+
+    def state(self) -> LearnerState:
+        """Return a copy of all that the next update depends on."""
+        return LearnerState(num_updates=self.num_updates, tensors=self._parts.tensors())
+
+    def restore(self, state: LearnerState) -> None:
+        """Become the learner that `state` was taken from; it must have the same networks."""
+        self._parts.restore(state.tensors)
+        self.num_updates = state.num_updates
