@@ -185,6 +185,16 @@ def test_other_algorithm_is_judged_in_the_reward_of_the_environment(tmp_path: Pa
     assert "vf_loss" in (folder / "report" / "index.html").read_text()
 
 
+def test_critics_of_numbered_actions_are_left_out(tmp_path: Path) -> None:
+    folder = train(tmp_path / "run", "--env", "CartPole-v1", "--algorithm", "sac_discrete")
+
+    assert report(str(folder)) == 0
+
+    text, reader = read_page(folder / "report" / "index.html")
+    assert "Does the critic tell the truth?" not in reader.headings
+    assert "not known" in text and "Learning curves" in reader.headings
+
+
 def test_page_says_why_there_is_no_film(tmp_path: Path) -> None:
     """This environment draws nothing, on any machine."""
     folder = tmp_path / "run"

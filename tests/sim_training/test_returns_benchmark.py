@@ -1,0 +1,143 @@
+"""benchmarks/returns.py: one row a run, whatever interrupts it."""
+
+import csv
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from source_tree import ROOT
+from training_process import TINY
+
+PENDULUM = ("--env", "Pendulum-v1", "--episodes", "2")
+SETTINGS = ("--", *TINY, "--eval-every", "100")
+
+
+@pytest.fixture(scope="module")
+def main() -> Iterator[Callable[[], int]]:
+    """The benchmark's main function; its folder is a script's, and no package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        yield importlib.import_module("returns").main
+
+
+def command_line(folder: Path, *arguments: str) -> list[str]:
+    """Put the folders before what goes to `sac-ros train`."""
+    places = ["--runs", str(folder / "runs"), "--out", str(folder / "results")]
+    return ["returns.py", *places, *arguments]
+
+
+def bench(main: Callable[[], int], folder: Path, *arguments: str) -> int:
+    """Run the benchmark in this process; return its exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", command_line(folder, *arguments))
+        return main()
+
+
+def rows(folder: Path, name: str = "returns.csv") -> list[dict[str, str]]:
+    with (folder / "results" / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(main: Callable[[], int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of 200 steps."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert bench(main, folder, *PENDULUM, "--seeds", "2", "1", "--steps", "200", *SETTINGS) == 0
+    return folder
+
+
+def test_each_run_is_a_row_that_says_how_it_was_made(finished: Path) -> None:
+    first, second = rows(finished)
+
+    assert (first["seed"], second["seed"]) == ("1", "2")
+    for row in (first, second):
+        assert row["name"] == "Pendulum-v1_sac" and row["algorithm"] == "sac"
+        assert (row["status"], row["steps"], row["episodes"]) == ("complete", "200", "2")
+        assert -2000.0 < float(row["return_mean"]) < 0.0 < float(row["train_wall_s"])
+        assert row["command"].startswith("sac-ros train --env Pendulum-v1")
+        assert f"--seed {row['seed']} " in row["command"] and "cores" in row["machine"]
+        assert "torch" in row["machine"] and row["commit"]
+    assert first["return_mean"] != second["return_mean"]
+
+
+def test_curves_hold_every_evaluation_of_every_seed(finished: Path) -> None:
+    points = rows(finished, "returns/Pendulum-v1_sac.csv")
+
+    assert [(p["seed"], p["step"]) for p in points] == [
+        ("1", "100"), ("1", "200"), ("2", "100"), ("2", "200"),
+    ]  # fmt: skip
+    figure = finished / "results" / "returns" / "Pendulum-v1_sac.png"
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_finished_runs_are_not_trained_again(
+    main: Callable[[], int], finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [(row["train_wall_s"], row["return_mean"]) for row in rows(finished)]
+
+    seeds = ("--seeds", "1", "2", "--steps", "200")
+    assert bench(main, finished, *PENDULUM, *seeds, *SETTINGS) == 0
+
+    assert capsys.readouterr().out.count("has its 200 steps") == 2
+    assert [(row["train_wall_s"], row["return_mean"]) for row in rows(finished)] == before
+
+
+def test_stopped_run_is_a_partial_row_and_goes_on_where_it_stopped(
+    main: Callable[[], int], tmp_path: Path
+) -> None:
+    long = (*PENDULUM, "--seeds", "3", "--steps", "100000", *SETTINGS)
+    script = str(ROOT / "benchmarks" / "returns.py")
+    process = subprocess.Popen(
+        [sys.executable, script, *command_line(tmp_path, *long)[1:]],
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    progress = tmp_path / "runs" / "Pendulum-v1_sac" / "seed_3" / "progress.csv"
+    while not (progress.exists() and progress.read_text().count("\n") > 1):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait() == 128 + signal.SIGTERM
+    (row,) = rows(tmp_path)
+    stopped_at = int(row["steps"])
+    assert row["status"] == "partial" and 100 <= stopped_at < 100_000
+
+    steps = str(stopped_at + 50)
+    assert bench(main, tmp_path, *PENDULUM, "--seeds", "3", "--steps", steps, *SETTINGS) == 0
+
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["steps"]) == ("complete", steps)
+    assert row["command"].count("sac-ros train") == 2 and "--resume" in row["command"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "exactly one of --task"),
+        (("--task", "hopper", "--env", "Pendulum-v1"), "exactly one of --task"),
+        (("--env", "Pendulum-v1", "--seeds", "1", "1"), "seeds must be different"),
+        (("--env", "Pendulum-v1", "--steps", "0"), "steps must be at least 1"),
+        (("--env", "Pendulum-v1", "--no-train"), "holds no run"),
+        (("--env", "Pendulm-v1"), "Pendulm"),
+        (("--env", "Pendulum-v1", "--algorithm", "ppo"), "--algorithm"),
+    ],
+)  # fmt: skip
+def test_mistake_is_refused_in_one_line(
+    main: Callable[[], int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    reason: str,
+) -> None:
+    assert bench(main, tmp_path, *arguments) == 2
+
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1 and reason in errors, errors
