@@ -35,7 +35,7 @@ def critic_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return the soft Bellman residual of each critic [N] and its Q values [N, B].
 
-    `choice` [B] is the number of the choice that was executed. Eq. 3, without its factor 1/2.
+    `choice` [B] is the number of the choice that was executed. Without the paper's factor 1/2.
     """
     q_of_all = critic(batch.obs)
     q = q_of_all.gather(-1, choice.expand(len(q_of_all), -1)[..., None]).squeeze(-1)
