@@ -24,7 +24,12 @@ def write_random_policy(path: Path, task: TaskSpec, command: str) -> None:
         actor,
         task=task,
         provenance=make_provenance(
-            seed=0, steps=0, commands=[command], evaluation_return=None, training_run_s=0.0
+            algorithm="none",
+            seed=0,
+            steps=0,
+            commands=[command],
+            evaluation_return=None,
+            training_run_s=0.0,
         ),
         obs_low=-bound,
         obs_high=bound,

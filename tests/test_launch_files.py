@@ -165,7 +165,8 @@ def test_sim_launch_brings_robot_and_policy_to_active_and_ctrl_c_ends_all(
 ) -> None:
     with Launch(launch_file("sim"), f"policy:={policy}", log=tmp_path / "log") as launch:
         observer.wait_for_state(State.PRIMARY_STATE_ACTIVE)
-        assert "robot of task 'inverted_pendulum'" in launch.output
+        robot = "robot of task 'inverted_pendulum'"
+        observer.wait_until(lambda: robot in launch.output, robot)
 
         assert launch.interrupt() == 0
         assert not launch.has_processes()

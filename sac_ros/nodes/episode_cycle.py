@@ -87,6 +87,10 @@ class EpisodeCycle:
     ) -> None:
         """`max_late_s`: how much later than a control period after the last one a tick may come."""
         self._max_interval_s = task.control_period_s + max_late_s
+        # A tick of a simulated clock may take its time, but the robot must not wait for ever.
+        self._clock_patience_s = 2.0 * (
+            task.control_period_s + max(reading.max_age_s for reading in task.readings)
+        )
         self._clock = clock
         self._control_loop = control_loop
         self._readings = readings
@@ -151,6 +155,17 @@ class EpisodeCycle:
             self._handle_problem(problem, now_s)
         return problem is None
 
+    def watch_clock(self, now_s: float) -> None:
+        """See to the robot's safety while a simulated clock stands still, and no tick comes.
+
+        To be called once a control period of real time.
+        """
+        silent_s = now_s - self._last_tick_s
+        if silent_s > self._clock_patience_s and self._phase is Phase.LATCHED:
+            self._react(now_s)
+        elif silent_s > self._clock_patience_s and self.is_commanding:
+            self._handle_problem(f"no tick for {silent_s:.3f} s: does /clock run?", now_s)
+
     def latch(self, reason: str, now_s: float) -> None:
         """React to the worst, at once and until `release`."""
         self.trouble = reason
@@ -166,6 +181,7 @@ class EpisodeCycle:
         if self._phase is Phase.LATCHED:
             self.trouble = None
             self.start(now_s)
+            self._control_loop.interrupt()  # we have commanded it all the time
 
     @property
     def phase(self) -> Phase:
@@ -200,6 +216,7 @@ class EpisodeCycle:
             return
         took_s = self._clock() - now_s
         if took_s > self._max_interval_s:
+            self._control_loop.safety_filter.take_back()
             self._see_to_lateness(f"a control step took {took_s:.3f} s", now_s)
             return
         # The command first: the robot waits for it, the learner does not.

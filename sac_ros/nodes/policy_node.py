@@ -45,6 +45,7 @@ class PolicyNode(LifecycleNode):
         self._connections: RobotConnections | None = None
         self._diagnostics: DiagnosticsPublisher | None = None
         self._timer: Timer | None = None  # exists while active
+        self._clock_watch: Timer | None = None  # likewise, with a simulated clock
         self._warned_s: dict[str, float] = {}
         self._emergency_stop = EmergencyStop(
             self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
@@ -79,10 +80,12 @@ class PolicyNode(LifecycleNode):
         self._connections.cycle.start(time.monotonic())
         # A simulation's clock may run faster or slower than real time; on a robot, nobody who
         # sets the wall clock may stretch or shorten a control period.
-        clock = self.get_clock() if self._is_simulated else Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(
-            self._connections.task.control_period_s, self._on_timer, clock=clock
-        )
+        period_s = self._connections.task.control_period_s
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        clock = self.get_clock() if self._is_simulated else steady
+        self._timer = self.create_timer(period_s, self._on_timer, clock=clock)
+        if self._is_simulated:
+            self._clock_watch = self.create_timer(period_s, self._on_clock_watch, clock=steady)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -109,10 +112,11 @@ class PolicyNode(LifecycleNode):
 
     def stop_robot(self) -> None:
         """Cancel the ticks and publish the last command, while publishing is still possible."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self.destroy_timer(self._timer)
-            self._timer = None
+        for timer in (self._timer, self._clock_watch):
+            if timer is not None:
+                timer.cancel()
+                self.destroy_timer(timer)
+        self._timer = self._clock_watch = None
         connections = self._connections
         # Before super().on_deactivate(): an inactive lifecycle publisher drops it without a word.
         if connections is not None and connections.commands.is_activated:
@@ -199,6 +203,11 @@ class PolicyNode(LifecycleNode):
             self._guard(partial(cycle.act, now_s))
         else:
             self._guard(partial(cycle.watch, now_s))
+
+    def _on_clock_watch(self) -> None:
+        """Look after the robot while simulated time stands still."""
+        assert self._connections is not None
+        self._guard(partial(self._connections.cycle.watch_clock, time.monotonic()))
 
     def _on_reset(self, future: "Future[Trigger.Response]") -> None:
         response = future.result()

@@ -25,7 +25,7 @@ class Tick:
     """What one control step decided."""
 
     command: NDArray[np.float64]
-    """For the robot, in the task's unit [A]; the safe command once the episode has ended."""
+    """For the robot, in the task's unit [A]; what to leave it with once the episode has ended."""
     termination_reason: str | None
     is_truncated: bool
     """The time limit ends the episode here."""
@@ -80,10 +80,9 @@ class ControlLoop:
         self._reward = RewardFunction(task)
         self._termination = TerminationRule(task)
         self._max_episode_steps = max_episode_steps
-        self._safe_command = np.array(task.action.safe_command, dtype=np.float64)
         self._no_action = np.zeros(task.action_dim)
         self._num_fade_steps = round(fade_in_s / task.control_period_s)
-        self._fade_from = self._safe_command
+        self._fade_from = self.safety_filter.last
         self._episode = -1
         self.start_episode()
 
@@ -125,7 +124,7 @@ class ControlLoop:
         # A robot that is already outside of its limits gets no first action either.
         if reason is not None or is_truncated:
             return Tick(
-                command=self._safe_command.copy(),
+                command=self.safety_filter.stop(),
                 termination_reason=reason,
                 is_truncated=is_truncated,
                 is_fault=False,

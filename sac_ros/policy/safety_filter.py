@@ -57,7 +57,7 @@ class SafetyFilter:
         self._position = JointMeasurement.of(task, "position")
         self._velocity = JointMeasurement.of(task, "velocity")
         self._starts_measured = spec.kind == "position" and self._position.is_complete
-        self._last = self._safe_command.copy()
+        self._last = self._before = self._safe_command.copy()
         self.counts = FilterCounts()
         self.refusal: str | None = None
         """Why the last command that was asked for was answered by the reaction; None if not."""
@@ -95,6 +95,7 @@ class SafetyFilter:
         """Return the command [A] that may be executed in place of the one asked for [A]."""
         self.counts.applied += 1
         self.refusal = None
+        self._before = self._last
         allowed = command
         # False for a NaN too, so what is within limits is finite and needs no further look.
         if not ((command >= self._low) & (command <= self._high)).all():
@@ -125,6 +126,10 @@ class SafetyFilter:
                 return self.react(readings)
         self._last = allowed.copy()
         return self._last.copy()
+
+    def take_back(self) -> None:
+        """Forget the last command that was asked for: it was never sent."""
+        self._last = self._before
 
     def react(self, readings: Readings | None = None) -> NDArray[np.float64]:
         """Return the next command [A] of the task's reaction to a fault.

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from sac_ros.errors import InputError
 from sac_ros.task.task_spec import Channel, Reading
 
+LARGEST_VALUE = 1e30
+"""In any unit: float32 holds it, whatever the scale, and no robot measures it."""
+
 Readings = Mapping[str, NDArray[np.float64]]
 """Reading name -> values [size] in the reading's unit."""
 
@@ -19,9 +22,16 @@ class ObservationError(InputError):
 def check_reading(reading: Reading, readings: Readings) -> NDArray[np.float64]:
     """Return the values [size] of one reading; raise ObservationError if they cannot be used."""
     values = _values(reading, readings)
-    if not np.isfinite(values).all():
-        raise ObservationError(f"reading {reading.name!r} is not finite: {values}")
+    if not _is_usable(values):
+        raise ObservationError(
+            f"reading {reading.name!r} is not finite, or beyond {LARGEST_VALUE}: {values}"
+        )
     return values
+
+
+def _is_usable(values: NDArray[np.float64]) -> bool:
+    # A NaN compares as False.
+    return bool((np.abs(values) <= LARGEST_VALUE).all())
 
 
 def _values(reading: Reading, readings: Readings) -> NDArray[np.float64]:
@@ -60,7 +70,7 @@ class ObservationBuilder:
         # All channels together, because each numpy call costs more than its few numbers; and all
         # are checked before any history moves, so a refused reading leaves no half step.
         values = np.concatenate([_values(reading, readings) for reading in self._checked])
-        if not np.isfinite(values).all():
+        if not _is_usable(values):
             for reading in self._checked:
                 check_reading(reading, readings)  # names the one
         values = values[: self._ends[-1]]

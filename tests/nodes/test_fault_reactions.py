@@ -129,6 +129,22 @@ def test_action_that_took_too_long_is_not_sent() -> None:
     assert "took" in str(rig.cycle.trouble)
 
 
+def test_reaction_goes_on_from_what_was_sent_and_not_from_what_came_too_late() -> None:
+    slow = [False]
+    rig: Rig
+
+    def select_action(obs: np.ndarray) -> np.ndarray:
+        if slow[0]:
+            rig.now_s += 5.0 * PERIOD_S
+        return np.array([1.0])
+
+    limits = {"rate_limit": (500.0,), "on_fault": "ramp", "ramp_s": 100.0}  # 20 N a period
+    rig = Rig(task_with(**limits), select_action, max_late_s=2.0 * PERIOD_S)
+    assert rig.tick(3) == pytest.approx(60.0)
+    slow[0] = True
+    assert rig.tick() == pytest.approx(60.0 - 600.0 * PERIOD_S / 100.0)
+
+
 def test_emergency_stop_acts_at_once_and_stays_until_it_is_released() -> None:
     rig = running()
     rig.cycle.latch("pressed", rig.now_s)

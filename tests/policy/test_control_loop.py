@@ -135,6 +135,19 @@ def test_refused_reading_takes_no_step() -> None:
     assert transition is not None and transition.step == 0
 
 
+@pytest.mark.parametrize("value", [1e39, -1e308])
+def test_reading_that_float32_cannot_hold_is_refused(value: float) -> None:
+    with pytest.raises(ObservationError, match="beyond"):
+        loop().tick(readings(cart_position=value))
+
+
+def test_robot_is_left_where_it_is_when_an_episode_of_ramped_positions_ends() -> None:
+    spec = replace(PENDULUM.action, kind="position", on_fault="ramp")
+    control_loop = loop(1.0, task=replace(PENDULUM, action=spec))
+    assert control_loop.tick(readings()).command == 300.0
+    assert control_loop.tick(readings(pole_angle=0.3)).command == 300.0
+
+
 def test_no_command_follows_from_a_reward_reading_that_is_not_finite() -> None:
     cheetah = load_task("half_cheetah")
     good = {reading.name: np.zeros(reading.size) for reading in cheetah.readings}

@@ -1,0 +1,209 @@
+"""Break everything between a robot and its policy, and see what the robot is told to do.
+
+Two parts: the node's own control cycle on MuJoCo robots in virtual time, which makes the ticks, and
+real processes over DDS in real time (fault_processes.py), which shows that the wiring holds too.
+"""
+
+import csv
+import json
+import shlex
+import sys
+import tempfile
+import time
+import zlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from fault_kinds import KINDS, Owes
+from faulty_world import FaultyWorld, Tally
+from machine import describe_machine
+from random_policy import write_random_policy
+from rich.console import Console
+from rich.table import Table
+
+from sac_ros.errors import InputError
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.task.package_share import package_share
+from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.options import parse_options
+
+MAX_FROZEN_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a person types."""
+
+    ticks: int = 1_000_000
+    """Least number of control ticks, over all kinds of fault together."""
+    seed: int = 0
+    """Of everything that is random: when a fault comes, how bad it is, how long it lasts."""
+    process_rounds: int = 1
+    """How often each fault of real processes is tried; 0 leaves them out."""
+    out: Path = Path("runs/fault_injection")
+    """Folder for summary.json and kinds.csv."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no campaign."""
+        if self.ticks < 1 or self.process_rounds < 0 or self.seed < 0:
+            raise ValueError("ticks must be positive, process_rounds and seed not negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindResult:
+    """One kind of fault, over all its trials: a row of kinds.csv."""
+
+    kind: str
+    made_in: str
+    """`virtual time`, or `processes` over DDS."""
+    trials: int
+    ticks: int
+    commands: int
+    unsafe_commands: int
+    worst_share_of_limit: float
+    worst_share_of_rate: float
+    reaction_p50_ms: float | None
+    reaction_max_ms: float | None
+    bound_ms: float | None
+    """None where no reaction is owed."""
+    late_reactions: int
+    not_recovered: int
+    reasons: str
+
+
+def make_worlds(folder: Path) -> list[FaultyWorld]:
+    """Return an arm that is commanded by position and ramps, and a cheetah by effort."""
+    arm = _with_frozen_watch(load_task("two_joint_arm"))
+    path = folder / "random.onnx"
+    write_random_policy(path, arm, command="benchmarks/fault_injection.py")
+    trained = OnnxPolicy.load(package_share() / "policies" / "half_cheetah.onnx")
+    return [
+        FaultyWorld(arm, OnnxPolicy.load(path)),
+        FaultyWorld(_with_frozen_watch(load_task("half_cheetah")), trained),
+    ]
+
+
+def _with_frozen_watch(task: TaskSpec) -> TaskSpec:
+    return replace(
+        task,
+        observation=tuple(
+            replace(channel, max_frozen_s=MAX_FROZEN_S) for channel in task.observation
+        ),
+    )
+
+
+def run_virtual(options: Options, worlds: list[FaultyWorld]) -> list[KindResult]:
+    """Take every kind in turn, on every robot, until there are enough ticks."""
+    tallies = {kind.name: Tally() for kind in KINDS}
+    round_number = 0
+    while sum(tally.num_ticks for tally in tallies.values()) < options.ticks:
+        for kind in KINDS:
+            for number, world in enumerate(worlds):
+                # A name's own stream: a kind that is added leaves the others as they are.
+                seed = (options.seed, zlib.crc32(kind.name.encode()), round_number, number)
+                world.run_trial(kind, np.random.default_rng(seed), tallies[kind.name])
+        round_number += 1
+    owed = {kind.name: kind.owes is not Owes.NOTHING for kind in KINDS}
+    return [_result(name, "virtual time", t, owed[name]) for name, t in tallies.items()]
+
+
+def _result(name: str, made_in: str, tally: Tally, is_owed: bool) -> KindResult:
+    verdicts, reactions_ms = tally.verdicts, 1e3 * np.array(tally.reactions_s)
+    return KindResult(
+        kind=name,
+        made_in=made_in,
+        trials=tally.num_trials,
+        ticks=tally.num_ticks,
+        commands=verdicts.num_commands,
+        unsafe_commands=verdicts.num_unsafe,
+        worst_share_of_limit=round(verdicts.worst_share_of_limit, 6),
+        worst_share_of_rate=round(verdicts.worst_share_of_rate, 6),
+        reaction_p50_ms=round(float(np.median(reactions_ms)), 2) if len(reactions_ms) else None,
+        reaction_max_ms=round(float(reactions_ms.max()), 2) if len(reactions_ms) else None,
+        bound_ms=round(1e3 * tally.bound_s, 1) if is_owed else None,
+        late_reactions=tally.num_late,
+        not_recovered=tally.num_not_recovered,
+        reasons="; ".join(f"{count} x {reason}" for reason, count in verdicts.reasons.items()),
+    )
+
+
+def main() -> int:
+    """Run the campaign; the exit status is 1 if anything unsafe was commanded."""
+    try:
+        options = parse_options(
+            Options,
+            sys.argv[1:],
+            prog="fault_injection.py",
+            description="Break everything between a robot and its policy; count unsafe commands.",
+        )
+        return _run(options)
+    except (InputError, OSError) as error:
+        print(f"fault_injection.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: Options) -> int:
+    machine = describe_machine(("rclpy", "mujoco", "onnxruntime", "numpy"))
+    options.out.mkdir(parents=True, exist_ok=True)
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        results = run_virtual(options, make_worlds(Path(folder)))
+        if options.process_rounds:
+            # Only here: a workstation without ROS can do the rest.
+            from fault_processes import run_processes
+
+            tallies = run_processes(options.process_rounds, options.seed, Path(folder))
+            results += [_result(n, "processes", t, owed) for n, (t, owed) in tallies.items()]
+    summary = {
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": asdict(machine),
+        "seed": options.seed,
+        "wall_s": round(time.monotonic() - began_s, 1),
+        "fault_kinds": len(results),
+        "trials": sum(result.trials for result in results),
+        "ticks": sum(result.ticks for result in results),
+        "ticks_in_virtual_time": sum(r.ticks for r in results if r.made_in == "virtual time"),
+        "commands": sum(result.commands for result in results),
+        "unsafe_commands": sum(result.unsafe_commands for result in results),
+        "late_reactions": sum(result.late_reactions for result in results),
+        "not_recovered": sum(result.not_recovered for result in results),
+        "kinds": [asdict(result) for result in results],
+    }
+    (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    with (options.out / "kinds.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(results[0])))
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in results)
+    _print(results)
+    print(
+        f"{summary['fault_kinds']} kinds of fault, {summary['ticks']} ticks,"
+        f" {summary['unsafe_commands']} unsafe commands, {summary['late_reactions']} late"
+        f" reactions, {summary['not_recovered']} not recovered; wrote {options.out}/summary.json"
+    )
+    return 1 if summary["unsafe_commands"] or summary["late_reactions"] else 0
+
+
+def _print(results: list[KindResult]) -> None:
+    table = Table(title="Faults")
+    columns = ("kind", "made in", "trials", "unsafe", "reaction max/bound [ms]", "late", "not back")
+    for column in columns:
+        table.add_column(column, justify="left" if column in columns[:2] else "right")
+    for r in results:
+        reaction = "-" if r.reaction_max_ms is None else f"{r.reaction_max_ms:.0f}"
+        table.add_row(
+            r.kind,
+            r.made_in,
+            str(r.trials),
+            str(r.unsafe_commands),
+            f"{reaction} / {'-' if r.bound_ms is None else f'{r.bound_ms:.0f}'}",
+            str(r.late_reactions),
+            str(r.not_recovered),
+        )
+    Console(width=max(120, Console().width)).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
