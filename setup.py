@@ -50,6 +50,8 @@ setup(
             "torch",
             "tyro",
         ],
+        # Bags for `sac-ros doctor --bag`, without ROS.
+        "bags": ["rosbags"],
         # ROS 2 from PyPI, for x86-64 Linux without a ROS 2 installation. One distribution a venv.
         "ros": [
             "ros-kilted-common-interfaces",
@@ -68,6 +70,7 @@ setup(
             "mypy",
             "pytest",
             "pytest-timeout",
+            "rosbags",
             "ruff",
             "stable-baselines3",
             "setuptools<80",  # colcon calls setup.py commands that later versions dropped

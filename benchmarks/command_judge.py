@@ -58,6 +58,7 @@ class CommandJudge:
             span = np.array(action.high) - action.low
             ramp_step = np.minimum(span * task.control_period_s / action.ramp_s, self._max_change)
             self._reaction_step = np.minimum(self._reaction_step, ramp_step)
+        self._skips_rate = False
         self._last: NDArray[np.float64] | None = None
 
     def is_reaction(self, command: NDArray[np.float64]) -> bool:
@@ -84,18 +85,22 @@ class CommandJudge:
             self._blame(policy_must_not_act)
         share = np.abs(command) / np.maximum(np.abs(self._low), np.abs(self._high))
         verdicts.worst_share_of_limit = max(verdicts.worst_share_of_limit, float(share.max()))
-        if self._last is not None and not is_reaction:
+        if self._last is not None and not is_reaction and not self._skips_rate:
             change = np.abs(command - self._last)
             rate_share = float((change / self._max_change).max())
             verdicts.worst_share_of_rate = max(verdicts.worst_share_of_rate, rate_share)
             if not (change <= self._max_change + slack).all():
                 self._blame("changes faster than the rate limit")
-        self._last = command.copy()
+        self._last, self._skips_rate = command.copy(), False
         return is_reaction
 
     def start_anew(self) -> None:
         """Forget the last command: the robot was somewhere else in between."""
         self._last = None
+
+    def skip_rate_once(self) -> None:
+        """Let the next command be any from the last: one between them may have been lost."""
+        self._skips_rate = True
 
     def _blame(self, reason: str) -> None:
         self._verdicts.num_unsafe += 1

@@ -134,7 +134,7 @@ class Player:
     def _on_command(self, message: Float64MultiArray) -> None:
         now_s = time.monotonic()
         if self.arrivals_s and now_s - self.arrivals_s[-1] > 1.5 * self._task.control_period_s:
-            self._judge.start_anew()  # a command between may be lost: the change is of two periods
+            self._judge.skip_rate_once()
         must_react = now_s > self.must_react_from_s
         owed = "the policy acts in spite of the fault" if must_react else None
         self.are_reactions.append(self._judge.judge(np.array(message.data), owed))

@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "evaluate": ("sim_training.evaluate", "measure the return of an exported policy in simulation"),
     "export": ("sim_training.export", "write policy.onnx from a run's checkpoint"),
     "report": ("sim_training.report", "make one page, with figures, of what runs have learned"),
+    "doctor": ("sac_ros.doctor.command", "look at a robot before a policy moves it"),
     "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
 }
 
@@ -21,6 +22,7 @@ INSTALL_ADVICE = {
     "torch": "pip install 'sac_ros[sim]'",
     "gymnasium": "pip install 'sac_ros[sim]'",
     "mujoco": "pip install 'sac_ros[sim]'",
+    "rosbags": "pip install 'sac_ros[bags]'",
     "imageio": "pip install 'sac_ros[sim]'",
     "matplotlib": "pip install 'sac_ros[sim]'",
     "tensorboard": "pip install 'sac_ros[sim]'",

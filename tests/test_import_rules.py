@@ -17,6 +17,8 @@ FORBIDDEN = {
     "sac_ros/nodes": {"mujoco", "gymnasium"},
     "sac_ros/nodes/policy_node.py": {"torch", "sac_ros.sac"},
     "sac_ros/nodes/policy_process.py": {"torch", "sac_ros.sac"},
+    "sac_ros/doctor": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
+    "sac_ros/doctor/examination.py": {"rclpy", "rosbags"},
     "sac_ros/nodes/executables.py": {"torch", "rclpy", "onnxruntime"},
     "sim_training": {"rclpy", "sac_ros.nodes"},
 }

@@ -1,0 +1,91 @@
+"""Listen to a running robot for a while."""
+
+import time
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from sac_ros.doctor.recording import Endpoint, Recording, Sample, TopicRecord
+from sac_ros.nodes.message_conversion import message_class, stamp_s
+from sac_ros.task.task_spec import TaskSpec
+
+NAME = "sac_ros_doctor"
+# Heard like the policy node hears, but deep: every message counts.
+LISTENING_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+DISCOVERY_S = 5.0
+"""How long to wait for every topic's publisher; joining a running system takes up to 2.7 s."""
+
+
+def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
+    """Return what the task's topics bring in `duration_s`, and who is on them."""
+    context = Context()
+    rclpy.init(context=context)
+    node = Node(NAME, context=context, namespace=namespace)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    records = {reading.topic: TopicRecord() for reading in task.readings}
+    types: dict[str, str] = {reading.topic: reading.type for reading in task.readings}
+    records.setdefault(task.action.topic, TopicRecord())
+    types.setdefault(task.action.topic, task.action.type)
+    try:
+        for topic, type_name in types.items():
+            _subscribe(node, topic, type_name, records[topic])
+        _spin(executor, DISCOVERY_S, records, until_all_heard=[r.topic for r in task.readings])
+        for record in records.values():
+            record.samples.clear()
+        began_s = time.monotonic()
+        _spin(executor, duration_s, records, until_all_heard=[])
+        heard_s = time.monotonic() - began_s
+        for topic, record in records.items():
+            record.publishers = _endpoints(node.get_publishers_info_by_topic(topic))
+            record.subscribers = _endpoints(node.get_subscriptions_info_by_topic(topic))
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+    return Recording(
+        source=f"live topics for {heard_s:.1f} s",
+        duration_s=heard_s,
+        topics=records,
+        knows_graph=True,
+    )
+
+
+def _subscribe(node: Node, topic: str, type_name: str, record: TopicRecord) -> None:
+    def note(message: object) -> None:
+        now_s = time.monotonic()
+        stamped_s = stamp_s(message, now_s)
+        own_s = None if stamped_s == now_s else stamped_s
+        record.samples.append(Sample(now_s, own_s, message))
+
+    node.create_subscription(message_class(type_name), topic, note, LISTENING_QOS)
+
+
+def _spin(
+    executor: SingleThreadedExecutor,
+    duration_s: float,
+    records: dict[str, TopicRecord],
+    until_all_heard: list[str],
+) -> None:
+    end_s = time.monotonic() + duration_s
+    while (left_s := end_s - time.monotonic()) > 0.0:
+        executor.spin_once(timeout_sec=min(0.05, left_s))
+        if until_all_heard and all(records[topic].samples for topic in until_all_heard):
+            return
+
+
+def _endpoints(infos: list[TopicEndpointInfo]) -> list[Endpoint]:
+    return [
+        Endpoint(
+            node=f"{info.node_namespace.rstrip('/')}/{info.node_name}",
+            type=info.topic_type,
+            is_reliable=info.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
+            is_latched=info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+        for info in infos
+        if info.node_name != NAME
+    ]
