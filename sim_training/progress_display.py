@@ -1,6 +1,9 @@
 """What a person sees while training: a live bar on a terminal, now and then a line elsewhere."""
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
@@ -129,6 +132,22 @@ class LineDisplay:
     def say(self, line: str) -> None:
         """Print a line at once, also into a pipe."""
         print(line, flush=True)
+
+
+@contextmanager
+def said_on(display: ProgressDisplay) -> Iterator[None]:
+    """Let what this package logs, such as that it compiles, appear among the lines."""
+    handler = logging.Handler()
+    handler.emit = lambda record: display.say(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("sac_ros")
+    level_before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level_before)
 
 
 def _words(

@@ -10,16 +10,16 @@ import torch
 from sac_ros.errors import InputError
 from sac_ros.sac.checkpoint_manifest import CheckpointError
 from sac_ros.sac.learner_protocol import Metrics
-from sac_ros.task.strict_yaml import ConfigError
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.actor_evaluation import ActorEvaluation
 from sim_training.env import executed_action, successor_obs
 from sim_training.export import export_actor
-from sim_training.progress_display import make_display
+from sim_training.progress_display import make_display, said_on
 from sim_training.provenance import command_line
 from sim_training.stop_request import StopRequest
+from sim_training.thread_choice import ThreadChoice
 from sim_training.train_options import TrainRequest, read_train_request
-from sim_training.training_config import TrainingConfig, task_of
+from sim_training.training_config import task_of
 from sim_training.training_log import TrainingLog
 from sim_training.training_run import TrainingRun
 
@@ -31,7 +31,8 @@ class TrainingStoppedError(InputError):
 def main(argv: Sequence[str]) -> int:
     """Train as the command line says; return the exit status."""
     request = read_train_request(argv)
-    _prepare_torch(request.config)
+    # Moments of Adam fade into denormal numbers, with which a processor is ten times slower.
+    torch.set_flush_denormal(True)
     task = task_of(request.config)
     with request.folder.locked():
         return train(request, task, command_line("train", argv))
@@ -46,11 +47,13 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
     began_s = time.monotonic() - progress.wall_s
     training_return: float | None = None
     metrics: Metrics | None = None
+    threads = ThreadChoice(config.threads)
 
     try:
         with (
             StopRequest() as stop,
             make_display(config.steps) as display,
+            said_on(display),
             TrainingLog(folder, progress) as log,
         ):
             obs = run.obs
@@ -79,7 +82,8 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
                 if progress.step >= sac.learning_starts:
                     progress.updates_owed += sac.utd_ratio * config.num_envs
                     while progress.updates_owed >= 1.0:
-                        metrics = run.learner.update(run.buffer.sample(sac.batch_size))
+                        with threads.timed():
+                            metrics = run.learner.update(run.buffer.sample(sac.batch_size))
                         progress.updates_owed -= 1.0
                         _refuse_divergence(metrics, progress.step)
 
@@ -136,18 +140,3 @@ def _refuse_divergence(metrics: Metrics, step: int) -> None:
             f" actor_loss {metrics.actor_loss}); train anew with lower learning rates or a"
             " smaller utd_ratio"
         )
-
-
-def _prepare_torch(config: TrainingConfig) -> None:
-    """Set what torch keeps per process: threads, and tiny numbers taken for zero."""
-    try:
-        device = torch.device(config.device)
-    except RuntimeError as error:
-        raise ConfigError(
-            f"device {config.device!r} is not one that torch knows; use cpu or cuda"
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device 'cuda' is not available here; use --device cpu")
-    torch.set_num_threads(config.threads)
-    # Moments of Adam fade into denormal numbers, with which a processor is ten times slower.
-    torch.set_flush_denormal(True)

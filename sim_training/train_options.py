@@ -13,7 +13,7 @@ from sac_ros.sac.algorithm_config import CONFIGS
 from sac_ros.task.strict_yaml import ConfigError, read_yaml
 from sim_training.options import OptionError, parse_options
 from sim_training.run_folder import RunFolder
-from sim_training.training_config import TrainingConfig, refuse_changes
+from sim_training.training_config import TrainingConfig, execution_of, refuse_changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,8 @@ def read_train_request(argv: Sequence[str]) -> TrainRequest:
     if options.config is not None:
         default = replace(default, sac=read_yaml(options.config, CONFIGS[default.algorithm]))
     config = _parse(argv, default).training
+    # What is stored names the precision: a run that goes on elsewhere goes on in the same one.
+    config = replace(config, precision=execution_of(config).precision)
     if options.resume:
         refuse_changes(folder.read_config(), config, str(folder.path))
     else:

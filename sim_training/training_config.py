@@ -3,8 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
 
 from sac_ros.sac.algorithm_config import AlgorithmConfig, AlgorithmName, algorithm_of
+from sac_ros.sac.execution import Execution
+from sac_ros.sac.precision import has_fast_bfloat16
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec, load_task
@@ -45,8 +50,12 @@ class TrainingConfig:
     """Environment steps between two points of the loss curves."""
     device: str = "cpu"
     """Where networks live, as torch names it: cpu, cuda, cuda:1."""
-    threads: int = 1
-    """Threads of torch: two are faster on an idle machine, and far slower on a busy one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of matrix products in hidden layers; auto is bfloat16 where the processor is good at it."""
+    compiled: bool = True
+    """Whether each update runs as one compiled function; the first takes up to a minute longer."""
+    threads: int | Literal["auto"] = "auto"
+    """Threads of an update; auto goes on measuring which number is the fastest at the moment."""
     perturbation: Perturbation = field(default_factory=Perturbation)
     """Another robot than the model describes, to train and to evaluate on."""
     sac: AlgorithmConfig = field(default_factory=SACConfig)
@@ -58,7 +67,7 @@ class TrainingConfig:
             "steps", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "log_every",
             "threads",
         ):  # fmt: skip
-            if getattr(self, name) < 1:
+            if getattr(self, name) != "auto" and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.algorithm != (given := algorithm_of(self.sac)):
             raise ValueError(
@@ -73,6 +82,22 @@ class TrainingConfig:
                 f"num_envs must be at most buffer_capacity ({self.sac.buffer_capacity}),"
                 f" got {self.num_envs}"
             )
+
+
+def execution_of(config: TrainingConfig) -> Execution:
+    """Return how the run's learner computes; raise ConfigError for a device that is not here."""
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"device {config.device!r} is not one that torch knows; use cpu or cuda"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device 'cuda' is not available here; use --device cpu")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    return Execution(device=config.device, precision=precision, compiled=config.compiled)
 
 
 def task_of(config: TrainingConfig) -> TaskSpec:

@@ -18,7 +18,7 @@ from sac_ros.task.task_spec import TaskSpec
 from sim_training.env import make_vector_env
 from sim_training.episode_replay import ReplayableEnv
 from sim_training.run_folder import RunFolder
-from sim_training.training_config import TrainingConfig
+from sim_training.training_config import TrainingConfig, execution_of
 from sim_training.training_progress import LoopState, TrainingProgress
 
 
@@ -37,7 +37,7 @@ class TrainingRun:
         ]
         self._replayable_envs = cast(tuple[ReplayableEnv, ...], tuple(self.envs.envs))
         self._dimensions = Dimensions.of(task)
-        self.learner = make_learner(self._dimensions, config.sac, config.seed, config.device)
+        self.learner = make_learner(self._dimensions, config.sac, config.seed, execution_of(config))
         self.buffer = ReplayBuffer(
             config.sac.buffer_capacity,
             task.obs_dim,

@@ -20,8 +20,9 @@ TINY = (
     *("--sac.learning-starts", "100"),
     *("--sac.buffer-capacity", "1000"),
     *("--eval-episodes", "2"),
+    "--no-compiled",
 )
-"""Networks and counts small enough for a second of training."""
+"""Networks and counts small enough for a second of training, and no wait for a compiler."""
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

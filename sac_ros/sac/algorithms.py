@@ -11,6 +11,7 @@ from torch import Tensor
 from sac_ros.errors import InputError
 from sac_ros.sac.algorithm_config import AlgorithmConfig, algorithm_of
 from sac_ros.sac.discrete_networks import CategoricalActor
+from sac_ros.sac.execution import REFERENCE, Execution
 from sac_ros.sac.learner import SACLearner
 from sac_ros.sac.learner_protocol import Actor, Learner
 from sac_ros.sac.networks import SquashedGaussianActor
@@ -48,7 +49,10 @@ class Dimensions:
 
 
 def make_learner(
-    dimensions: Dimensions, config: AlgorithmConfig, seed: int, device: str = "cpu"
+    dimensions: Dimensions,
+    config: AlgorithmConfig,
+    seed: int,
+    execution: Execution = REFERENCE,
 ) -> Learner:
     """Return a new learner of the algorithm whose hyperparameters these are.
 
@@ -57,11 +61,11 @@ def make_learner(
     obs_dim, choices = dimensions.obs_dim, dimensions.choices
     match config:
         case SACDiscreteConfig() if choices is not None:
-            return SACDiscreteLearner(obs_dim, choices, config, seed, device)
+            return SACDiscreteLearner(obs_dim, choices, config, seed, execution)
         case SACConfig() if choices is None:
-            return SACLearner(obs_dim, dimensions.action_dim, config, seed, device)
+            return SACLearner(obs_dim, dimensions.action_dim, config, seed, execution)
         case SACV1Config() if choices is None:
-            return SACV1Learner(obs_dim, dimensions.action_dim, config, seed, device)
+            return SACV1Learner(obs_dim, dimensions.action_dim, config, seed, execution)
     if choices is None:
         raise AlgorithmMismatchError(
             "sac_discrete chooses one of several commands, but the task has a range of them; give"

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from sac_ros.sac.nature_cnn import NatureCNN
+from sac_ros.sac.networks import with_full_last_layer
 
 Encoder = Literal["mlp", "nature_cnn"]
 
 
-def _layers(encoder: Encoder, obs_dim: int, hidden_sizes: Sequence[int], outputs: int) -> nn.Module:
+def _layers(
+    encoder: Encoder, obs_dim: int, hidden_sizes: Sequence[int], outputs: int
+) -> nn.Sequential:
     """Return obs [B, O] -> [B, outputs] through hidden layers with ReLU."""
     front = [NatureCNN(obs_dim)] if encoder == "nature_cnn" else []
     width = front[0].width if front else obs_dim
@@ -55,8 +58,7 @@ class CategoricalActor(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the logits [B, K] of the choices."""
-        logits: Tensor = self.layers(obs)
-        return logits
+        return with_full_last_layer(self.layers, obs)
 
     def log_probabilities(self, obs: Tensor) -> Tensor:
         """Return log pi [B, K] of every choice."""
@@ -99,4 +101,8 @@ class DiscreteCritics(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return each critic's Q values [N, B, K] of obs [B, O]."""
-        return torch.stack([member(obs) for member in self.members])
+        values = []
+        for member in self.members:
+            assert isinstance(member, nn.Sequential)
+            values.append(with_full_last_layer(member, obs))
+        return torch.stack(values)

@@ -1,13 +1,15 @@
 """What a learner is made of, so that it is saved, restored and stepped in one way."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from sac_ros.sac.adam import Adam
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -17,7 +19,7 @@ class LearnerParts:
     """Everything that the next update depends on, by the name it is saved under."""
 
     modules: Mapping[str, nn.Module]
-    optimizers: Mapping[str, torch.optim.Optimizer]
+    optimizers: Mapping[str, Adam]
     generators: Mapping[str, torch.Generator]
     parameters: Mapping[str, nn.Parameter] = field(default_factory=dict)
     """Those that belong to no module, such as a temperature."""
@@ -30,9 +32,8 @@ class LearnerParts:
             for name, tensor in module.state_dict().items()
         }
         for part, optimizer in self.optimizers.items():
-            for index, moments in optimizer.state_dict()["state"].items():
-                for name, tensor in moments.items():
-                    tensors[f"{part}.{index}.{name}"] = tensor
+            for name, tensor in optimizer.tensors().items():
+                tensors[f"{part}.{name}"] = tensor
         tensors |= self.parameters
         tensors |= {name: generator.get_state() for name, generator in self.generators.items()}
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
@@ -42,12 +43,7 @@ class LearnerParts:
         for part, module in self.modules.items():
             module.load_state_dict(_below(part, tensors))
         for part, optimizer in self.optimizers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _below(part, tensors).items():
-                index, _, moment = name.partition(".")
-                moments.setdefault(int(index), {})[moment] = tensor
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            optimizer.restore(_below(part, tensors))
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[name])
@@ -70,26 +66,9 @@ def target_of(module: ModuleT) -> ModuleT:
 
 def move_target(target: nn.Module, module: nn.Module, tau: float) -> None:
     """Move every parameter of the target by the share `tau` towards the network's."""
-    # One call for all tensors; private in name only, torch.optim.swa_utils averages with it.
-    torch._foreach_lerp_(
-        list(target.parameters()),
-        [parameter.detach() for parameter in module.parameters()],
-        tau,
-    )
-
-
-def adam(
-    parameters: Iterable[nn.Parameter], learning_rate: float, epsilon: float = 1e-8
-) -> torch.optim.Optimizer:
-    """Return the optimiser of one network."""
-    return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """Step the optimiser's own parameters; whatever else the loss touches gets no gradient."""
-    optimizer.zero_grad()
-    torch.autograd.backward(loss, inputs=optimizer.param_groups[0]["params"])
-    optimizer.step()
+    with torch.no_grad():
+        for mine, theirs in zip(target.parameters(), module.parameters(), strict=True):
+            mine.lerp_(theirs, tau)
 
 
 def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

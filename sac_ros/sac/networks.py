@@ -37,7 +37,9 @@ class SquashedGaussianActor(nn.Module):
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation [B, A] of the Gaussian before squashing."""
-        mean, log_std = self.head(self.trunk(obs)).chunk(2, dim=-1)
+        x = self.trunk(obs)
+        with full_precision(x):
+            mean, log_std = self.head(x.to(self.head.weight.dtype)).chunk(2, dim=-1)
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
     def mode(self, obs: Tensor) -> Tensor:
@@ -91,11 +93,31 @@ class CriticEnsemble(nn.Module):
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         """Return each critic's Q value [N, B] of obs [B, O] and action [B, A]."""
-        num_critics = self.weights[0].shape[0]
-        x = torch.cat((obs, action), dim=-1).expand(num_critics, -1, -1)  # [N, B, O + A]
-        last = len(self.weights) - 1
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if layer != last:
-                x = F.relu(x)
-        return x.squeeze(-1)
+        *hidden, (weight, bias) = zip(self.weights, self.biases, strict=True)
+        x = torch.cat((obs, action), dim=-1).expand(len(weight), -1, -1)  # [N, B, O + A]
+        for hidden_weight, hidden_bias in hidden:
+            x = F.relu(torch.bmm(x, hidden_weight) + hidden_bias)
+        with full_precision(x):
+            # A product with one column is a weighted sum, which fuses with what is around it.
+            products = x.to(weight.dtype) * weight.transpose(1, 2)  # [N, B, width]
+            q: Tensor = products.sum(dim=-1) + bias.squeeze(-1)
+        return q
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Keep the last layer out of a region of reduced precision: bfloat16 has 8 binary digits.
+
+    What a hidden layer loses there is noise that the next layer averages; a Q value would lose
+    the very difference between two actions.
+    """
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def with_full_last_layer(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Apply all layers, the last of which is linear, that one always in full precision."""
+    x = layers[:-1](x)
+    last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    with full_precision(x):
+        y: Tensor = last(x.to(last.weight.dtype))
+    return y

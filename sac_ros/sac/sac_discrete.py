@@ -12,16 +12,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sac_ros.sac.adam import Adam
 from sac_ros.sac.discrete_networks import CategoricalActor, DiscreteCritics
+from sac_ros.sac.execution import REFERENCE, Execution
 from sac_ros.sac.learner import LearnerState
 from sac_ros.sac.learner_parts import (
     LearnerParts,
-    adam,
-    descend,
     move_target,
     random_streams,
     target_of,
 )
+from sac_ros.sac.precision import products_in
 from sac_ros.sac.replay_buffer import Batch
 from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
 from sac_ros.sac.sac_discrete_losses import (
@@ -30,6 +31,7 @@ from sac_ros.sac.sac_discrete_losses import (
     soft_target,
     temperature_loss,
 )
+from sac_ros.sac.update_function import UpdateFunction
 
 NUM_CRITICS: Final = 2
 
@@ -65,14 +67,15 @@ class SACDiscreteLearner:
         choices: tuple[tuple[float, ...], ...],
         config: SACDiscreteConfig,
         seed: int,
-        device: str = "cpu",
+        execution: Execution = REFERENCE,
     ) -> None:
         """`choices` [K, A] are what may be commanded, as actions in [-1, 1]."""
         self.obs_dim = obs_dim
         self.action_dim = len(choices[0])
         self.config = config
         self.num_updates = 0
-        self._device = torch.device(device)
+        self._device = torch.device(execution.device)
+        self._precision = execution.precision
         weights_seed, act_seed = random_streams(seed, 2)
         self._act_generator = torch.Generator(self._device).manual_seed(act_seed)
 
@@ -94,11 +97,11 @@ class SACDiscreteLearner:
         self._target_entropy = config.target_entropy_scale * math.log(len(choices))
 
         epsilon = config.adam_epsilon
-        self._actor_optimizer = adam(self.actor.parameters(), config.actor_learning_rate, epsilon)
-        self._critic_optimizer = adam(
+        self._actor_optimizer = Adam(self.actor.parameters(), config.actor_learning_rate, epsilon)
+        self._critic_optimizer = Adam(
             self._critic.parameters(), config.critic_learning_rate, epsilon
         )
-        self._alpha_optimizer = adam([self._log_alpha], config.alpha_learning_rate, epsilon)
+        self._alpha_optimizer = Adam([self._log_alpha], config.alpha_learning_rate, epsilon)
         self._parts = LearnerParts(
             modules={
                 "actor": self.actor,
@@ -112,6 +115,10 @@ class SACDiscreteLearner:
             },
             generators={"act_generator": self._act_generator},
             parameters={"log_alpha": self._log_alpha},
+        )
+
+        self._take_step = UpdateFunction(
+            self._step, tuple(self._parts.optimizers.values()), execution
         )
 
     @property
@@ -128,35 +135,11 @@ class SACDiscreteLearner:
 
     def update(self, batch: Batch) -> SACDiscreteMetrics:
         """Take one gradient step on critics, actor and temperature, in the paper's order."""
-        alpha = self.alpha
-        target_q = soft_target(batch, self.actor, self._critic_target, alpha, self.config.gamma)
-        choice = self.actor.numbers_of(batch.action)
-        qf_losses, q = critic_loss(batch, choice, target_q, self._critic)
-        descend(self._critic_optimizer, qf_losses.sum())
-        policy_loss, entropy = actor_loss(batch, self.actor, self._critic, alpha)
-        descend(self._actor_optimizer, policy_loss)
-        alpha_loss = temperature_loss(self._log_alpha, entropy, self._target_entropy)
-        if self.config.fixed_alpha is None:
-            descend(self._alpha_optimizer, alpha_loss)
+        reported = self._take_step(*batch)
         self.num_updates += 1
         if self.num_updates % self.config.target_update_interval == 0:
             move_target(self._critic_target, self._critic, self.config.tau)
-        # One transfer: on a GPU every .item() waits for the device.
-        qf1_loss, qf2_loss, q_mean, actor_value, entropy_mean, alpha_value, alpha_loss_value = (
-            torch.stack(
-                (*qf_losses, q.mean(), policy_loss, entropy.mean(), alpha, alpha_loss)
-            ).tolist()
-        )
-        return SACDiscreteMetrics(
-            qf1_loss=qf1_loss,
-            qf2_loss=qf2_loss,
-            qf_loss=(qf1_loss + qf2_loss) / 2.0,
-            q_mean=q_mean,
-            actor_loss=actor_value,
-            entropy=entropy_mean,
-            alpha=alpha_value,
-            alpha_loss=alpha_loss_value,
-        )
+        return _metrics(reported)
 
     def state(self) -> LearnerState:
         """Return a copy of all that the next update depends on."""
@@ -166,3 +149,44 @@ class SACDiscreteLearner:
         """Become the learner that `state` was taken from; it must have the same networks."""
         self._parts.restore(state.tensors)
         self.num_updates = state.num_updates
+
+    def _step(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tensor,
+        terminated: Tensor,
+    ) -> Tensor:
+        """Step critics, actor and temperature; return what is reported [7]."""
+        batch = Batch(obs, action, reward, next_obs, terminated)
+        alpha = self.alpha
+        choice = self.actor.numbers_of(action)
+        with products_in(self._precision, self._device):
+            target_q = soft_target(batch, self.actor, self._critic_target, alpha, self.config.gamma)
+            qf_losses, q = critic_loss(batch, choice, target_q, self._critic)
+        self._critic_optimizer.descend(qf_losses.sum())
+
+        with products_in(self._precision, self._device):
+            policy_loss, entropy = actor_loss(batch, self.actor, self._critic, alpha)
+        self._actor_optimizer.descend(policy_loss)
+
+        alpha_loss = temperature_loss(self._log_alpha, entropy, self._target_entropy)
+        if self.config.fixed_alpha is None:
+            self._alpha_optimizer.descend(alpha_loss)
+        means = (*qf_losses, q.mean(), policy_loss, entropy.mean(), alpha, alpha_loss)
+        return torch.stack(means).detach()
+
+
+def _metrics(reported: list[float]) -> SACDiscreteMetrics:
+    qf1_loss, qf2_loss, q_mean, policy_loss, entropy, alpha, alpha_loss = reported
+    return SACDiscreteMetrics(
+        qf1_loss=qf1_loss,
+        qf2_loss=qf2_loss,
+        qf_loss=(qf1_loss + qf2_loss) / 2.0,
+        q_mean=q_mean,
+        actor_loss=policy_loss,
+        entropy=entropy,
+        alpha=alpha,
+        alpha_loss=alpha_loss,
+    )

@@ -11,20 +11,22 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sac_ros.sac.adam import Adam
+from sac_ros.sac.execution import REFERENCE, Execution
 from sac_ros.sac.learner import LearnerState
 from sac_ros.sac.learner_parts import (
     LearnerParts,
-    adam,
-    descend,
     move_target,
     random_streams,
     target_of,
 )
 from sac_ros.sac.losses import critic_loss
 from sac_ros.sac.networks import CriticEnsemble, SquashedGaussianActor
+from sac_ros.sac.precision import products_in
 from sac_ros.sac.replay_buffer import Batch
 from sac_ros.sac.sac_v1_config import SACV1Config
 from sac_ros.sac.sac_v1_losses import actor_loss, bellman_target, value_loss
+from sac_ros.sac.update_function import UpdateFunction
 from sac_ros.sac.value_network import ValueNetwork
 
 NUM_CRITICS: Final = 2
@@ -61,13 +63,19 @@ class SACV1Learner:
     """Actor, V, its target and two critics, their optimisers and the randomness of one run."""
 
     def __init__(
-        self, obs_dim: int, action_dim: int, config: SACV1Config, seed: int, device: str = "cpu"
+        self,
+        obs_dim: int,
+        action_dim: int,
+        config: SACV1Config,
+        seed: int,
+        execution: Execution = REFERENCE,
     ) -> None:
         self.obs_dim = obs_dim
         self.action_dim = action_dim
         self.config = config
         self.num_updates = 0
-        self._device = torch.device(device)
+        self._device = torch.device(execution.device)
+        self._precision = execution.precision
         weights_seed, update_seed, act_seed = random_streams(seed, 3)
         # How often a robot acts between two updates must not change what an update draws.
         self._update_generator = torch.Generator(self._device).manual_seed(update_seed)
@@ -84,9 +92,9 @@ class SACV1Learner:
         self._value = value.to(self._device)
         self._value_target = target_of(self._value)
 
-        self._actor_optimizer = adam(self.actor.parameters(), config.actor_learning_rate)
-        self._critic_optimizer = adam(self._critic.parameters(), config.critic_learning_rate)
-        self._value_optimizer = adam(self._value.parameters(), config.value_learning_rate)
+        self._actor_optimizer = Adam(self.actor.parameters(), config.actor_learning_rate)
+        self._critic_optimizer = Adam(self._critic.parameters(), config.critic_learning_rate)
+        self._value_optimizer = Adam(self._value.parameters(), config.value_learning_rate)
         self._parts = LearnerParts(
             modules={
                 "actor": self.actor,
@@ -105,6 +113,10 @@ class SACV1Learner:
             },
         )
 
+        self._take_step = UpdateFunction(
+            self._step, tuple(self._parts.optimizers.values()), execution
+        )
+
     @property
     def alpha(self) -> Tensor:
         """The entropy temperature of the unscaled reward, a scalar."""
@@ -120,32 +132,13 @@ class SACV1Learner:
         return result
 
     def update(self, batch: Batch) -> SACV1Metrics:
-        """Take one gradient step on V, actor and critics, then move the target of V.
-
-        V and actor come first because both judge the same drawn actions by the same critics.
-        """
+        """Take one gradient step on V, actor and critics, then move the target of V."""
         noise = torch.randn(
             len(batch.obs), self.action_dim, generator=self._update_generator, device=self._device
         )
-        action, logp = self.actor.reparameterize(batch.obs, noise)
-        q_drawn = self._critic(batch.obs, action).amin(dim=0)
-        vf_loss, v = value_loss(batch, q_drawn, logp, self._value)
-        policy_loss = actor_loss(q_drawn, logp)
-        target_q = bellman_target(
-            batch, self._value_target, self.config.reward_scale, self.config.gamma
-        )
-        qf_losses, q = critic_loss(batch, target_q, self._critic)
-
-        descend(self._value_optimizer, vf_loss)
-        descend(self._actor_optimizer, policy_loss)
-        descend(self._critic_optimizer, qf_losses.sum())
-        move_target(self._value_target, self._value, self.config.tau)
+        reported = self._take_step(*batch, noise)
         self.num_updates += 1
-        # One transfer: on a GPU every .item() waits for the device.
-        means = torch.stack(
-            (*qf_losses, q.mean(), vf_loss, v.mean(), policy_loss, -logp.mean())
-        ).tolist()
-        return self._metrics(means)
+        return self._metrics(reported)
 
     def state(self) -> LearnerState:
         """Return a copy of all that the next update depends on."""
@@ -155,6 +148,37 @@ class SACV1Learner:
         """Become the learner that `state` was taken from; it must have the same networks."""
         self._parts.restore(state.tensors)
         self.num_updates = state.num_updates
+
+    def _step(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tensor,
+        terminated: Tensor,
+        noise: Tensor,
+    ) -> Tensor:
+        """Step V, actor and critics; return what is reported [7].
+
+        V and actor come first because both judge the same drawn actions by the same critics.
+        """
+        batch = Batch(obs, action, reward, next_obs, terminated)
+        with products_in(self._precision, self._device):
+            drawn_action, logp = self.actor.reparameterize(obs, noise)
+            q_drawn = self._critic(obs, drawn_action).amin(dim=0)
+            vf_loss, v = value_loss(batch, q_drawn, logp, self._value)
+            policy_loss = actor_loss(q_drawn, logp)
+            target_q = bellman_target(
+                batch, self._value_target, self.config.reward_scale, self.config.gamma
+            )
+            qf_losses, q = critic_loss(batch, target_q, self._critic)
+
+        self._value_optimizer.descend(vf_loss)
+        self._actor_optimizer.descend(policy_loss)
+        self._critic_optimizer.descend(qf_losses.sum())
+        move_target(self._value_target, self._value, self.config.tau)
+        means = (*qf_losses, q.mean(), vf_loss, v.mean(), policy_loss, -logp.mean())
+        return torch.stack(means).detach()
 
     def _metrics(self, means: list[float]) -> SACV1Metrics:
         qf1_loss, qf2_loss, q_mean, vf_loss, v_mean, policy_loss, entropy = means

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from sac_ros.sac.networks import with_full_last_layer
+
 
 class ValueNetwork(nn.Module):
     """The soft value V of an observation."""
@@ -18,5 +20,4 @@ class ValueNetwork(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the value [B] of obs [B, O]."""
-        value: Tensor = self.layers(obs).squeeze(-1)
-        return value
+        return with_full_last_layer(self.layers, obs).squeeze(-1)

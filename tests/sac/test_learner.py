@@ -117,13 +117,13 @@ def test_act_explores_within_the_action_range() -> None:
     assert (actions.std(axis=0) > 0.3).all()
 
 
-def test_actor_step_leaves_no_gradient_in_the_critic() -> None:
+def test_update_leaves_no_gradient_behind() -> None:
     learner = make_learner()
 
-    learner._update_actor(make_batch(0), torch.randn(8, ACTION_DIM), learner.alpha)
+    run(learner, 0, 1)
 
-    assert all(parameter.grad is None for parameter in learner._critic.parameters())
-    assert all(parameter.grad is not None for parameter in learner.actor.parameters())
+    parameters = (*learner.actor.parameters(), *learner._critic.parameters())
+    assert all(parameter.grad is None for parameter in parameters)
 
 
 @pytest.mark.parametrize("tau", [0.005, 1.0])
