@@ -52,6 +52,8 @@ setup(
         ],
         # Bags for `sac-ros doctor --bag`, without ROS.
         "bags": ["rosbags"],
+        # Hyperparameter search.
+        "tune": ["optuna"],
         # ROS 2 from PyPI, for x86-64 Linux without a ROS 2 installation. One distribution a venv.
         "ros": [
             "ros-kilted-common-interfaces",

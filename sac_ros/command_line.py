@@ -14,10 +14,12 @@ SUBCOMMANDS = {
     "export": ("sim_training.export", "write policy.onnx from a run's checkpoint"),
     "report": ("sim_training.report", "make one page, with figures, of what runs have learned"),
     "doctor": ("sac_ros.doctor.command", "look at a robot before a policy moves it"),
+    "tune": ("sim_training.tune", "search for hyperparameters, trial by trial"),
     "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
 }
 
 INSTALL_ADVICE = {
+    "optuna": "pip install 'sac_ros[tune]'",
     "rclpy": "source your ROS 2 installation, or: pip install 'sac_ros[ros]'",
     "torch": "pip install 'sac_ros[sim]'",
     "gymnasium": "pip install 'sac_ros[sim]'",

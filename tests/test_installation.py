@@ -91,9 +91,10 @@ def read_pins(*names: str) -> dict[str, str]:
 def test_every_requirement_is_pinned_within_its_range(prefix: Path, ros_extra: str) -> None:
     pins = read_pins("constraints.txt", ROS_EXTRAS[ros_extra])
 
+    extras = ("sim", "tune", "test", ros_extra)
     for requirement in requirements(prefix):
         if requirement.marker is None or any(
-            requirement.marker.evaluate({"extra": extra}) for extra in ("sim", "test", ros_extra)
+            requirement.marker.evaluate({"extra": extra}) for extra in extras
         ):
             version = pins.get(canonicalize_name(requirement.name))
             assert version is not None, f"{requirement.name} has no pin; run make pins"
