@@ -71,7 +71,7 @@ endif
 define install
 	$(check_machine)
 	$(PYTHON) -m venv $(1)
-	$(1)/bin/python -m pip install --disable-pip-version-check $(3) -e '.[sim,tune,$(2),test]'
+	$(1)/bin/python -m pip install --disable-pip-version-check $(3) -e '.[sim,atari,tune,$(2),test]'
 endef
 
 define check_machine

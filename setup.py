@@ -50,6 +50,7 @@ setup(
             "torch",
             "tyro",
         ],
+        "atari": ["ale-py", "opencv-python-headless"],
         # Bags for `sac-ros doctor --bag`, without ROS.
         "bags": ["rosbags"],
         # Hyperparameter search.

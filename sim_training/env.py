@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 from sac_ros.task.task_spec import TaskSpec, generic_task
 from sim_training.box_env import BoxEnv, EnvError, NormalizedActionEnv
 from sim_training.episode_replay import ReplayableEnv
+from sim_training.image_env import (
+    ATARI_SETTINGS,
+    ATARI_TIME_LIMIT,
+    as_stacked_images,
+    is_atari,
+    load_atari,
+    with_signed_reward,
+)
 from sim_training.model_advice import without_model_advice
 from sim_training.numbered_action_env import NumberedActionEnv
 from sim_training.perturbation import NOMINAL, Perturbation
@@ -60,10 +68,12 @@ def make_vector_env(
     has the observation that the step itself led to. In one process, because pipes to others cost
     more than a step of these environments.
     """
-    return SyncVectorEnv(
-        [lambda: ReplayableEnv(make_env(task, perturbation=perturbation))] * num_envs,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )
+
+    def make() -> ReplayableEnv:
+        env = make_env(task, perturbation=perturbation)
+        return ReplayableEnv(with_signed_reward(env) if is_atari(task.name) else env)
+
+    return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 def successor_obs(
@@ -114,7 +124,7 @@ def gymnasium_task(env_id: str) -> TaskSpec:
             action_high=env.command_high,
             choices=env.choices,
             control_period_s=_control_period_s(env),
-            max_steps=DEFAULT_TIME_LIMIT if time_limit is None else time_limit,
+            max_steps=time_limit or (ATARI_TIME_LIMIT if is_atari(env_id) else DEFAULT_TIME_LIMIT),
         )
     finally:
         env.close()
@@ -132,7 +142,12 @@ def _make_gymnasium_env(
     env_id: str, max_episode_steps: int | None, render_mode: str | None
 ) -> NormalizedActionEnv | NumberedActionEnv:
     # Only when there is one: an environment that draws nothing may not know the argument.
-    rendering = {} if render_mode is None else {"render_mode": render_mode}
+    settings: dict[str, object] = {} if render_mode is None else {"render_mode": render_mode}
+    if is_atari(env_id):
+        load_atari()
+        # The limit counts steps of four frames; the game itself counts frames, and ends at as many.
+        max_episode_steps = None
+        settings |= ATARI_SETTINGS
     try:
         # Without the checker, which costs time at every step and talks about other people's code.
         with without_model_advice():
@@ -140,11 +155,12 @@ def _make_gymnasium_env(
                 env_id,
                 max_episode_steps=max_episode_steps,
                 disable_env_checker=True,
-                **rendering,
+                **settings,
             )
     except (gym.error.Error, ImportError) as error:
         raise EnvError(f"cannot make the environment {env_id!r}: {error}") from error
     try:
+        env = as_stacked_images(env, env_id)
         if isinstance(env.action_space, Discrete):
             return NumberedActionEnv(env, env_id)
         return NormalizedActionEnv(env, env_id)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
 from sac_ros.sac.algorithms import Dimensions, make_learner
 from sac_ros.sac.checkpoint import load_checkpoint, save_checkpoint
-from sac_ros.sac.replay_buffer import ReplayBuffer
+from sac_ros.sac.replay_memory import make_buffer
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.env import make_vector_env
@@ -38,10 +38,10 @@ class TrainingRun:
         self._replayable_envs = cast(tuple[ReplayableEnv, ...], tuple(self.envs.envs))
         self._dimensions = Dimensions.of(task)
         self.learner = make_learner(self._dimensions, config.sac, config.seed, execution_of(config))
-        self.buffer = ReplayBuffer(
-            config.sac.buffer_capacity,
+        self.buffer = make_buffer(
             task.obs_dim,
             task.action_dim,
+            config.sac,
             int(buffer_seed.generate_state(1)[0]),
             config.device,
         )
@@ -114,11 +114,7 @@ class TrainingRun:
             return np.resize(self.obs, (NUM_GOLDEN_PAIRS, self.task.obs_dim))
         rng = np.random.default_rng((self.config.seed, step))
         first, end = self.buffer.first_kept, self.buffer.num_added
-        rows = [
-            self.buffer.rows(index, index + 1)
-            for index in rng.integers(first, end, size=NUM_GOLDEN_PAIRS).tolist()
-        ]
-        return np.concatenate(rows)[:, : self.task.obs_dim]
+        return self.buffer.obs_at(rng.integers(first, end, size=NUM_GOLDEN_PAIRS))
 
     def _refuse_another_task(self) -> None:
         before = cast(dict[str, object], to_mapping(self.folder.read_task()))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sac_ros.sac.algorithms import Dimensions, make_learner
 from sac_ros.sac.checkpoint import Progress, load_checkpoint
-from sac_ros.sac.replay_buffer import ReplayBuffer
+from sac_ros.sac.replay_memory import make_buffer
 from sim_training.run_folder import RunFolder
 
 TINY = (
@@ -44,9 +44,10 @@ def read_checkpoint(
     run = RunFolder(folder)
     config, task = run.read_config(), run.read_task()
     learner = make_learner(Dimensions.of(task), config.sac, seed=99)
-    buffer = ReplayBuffer(config.sac.buffer_capacity, task.obs_dim, task.action_dim, seed=99)
+    buffer = make_buffer(task.obs_dim, task.action_dim, config.sac, seed=99)
     progress = load_checkpoint(run.checkpoint, learner, buffer)
-    rows = buffer.rows(buffer.first_kept, buffer.num_added)
+    chunk = buffer.chunk(buffer.first_kept, buffer.num_added)
+    rows = np.asarray(chunk["rows"], dtype=np.float32)
     return dict(learner.state().tensors), rows, progress
 
 

@@ -34,10 +34,11 @@ from sac_ros.sac.checkpoint_manifest import (
 from sac_ros.sac.learner import LearnerState
 from sac_ros.sac.learner_protocol import Actor, Learner
 from sac_ros.sac.replay_buffer import ReplayBuffer
+from sac_ros.sac.replay_memory import ReplayMemory
 
 # Bounds the memory that one chunk takes while it is written or read.
 _CHUNK_BYTES = 64 * 1024 * 1024
-_ROWS, _LEARNER, _PROGRESS = "rows", "learner/", "progress/"
+_LEARNER, _PROGRESS = "learner/", "progress/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ class SavedActor:
 
 
 def save_checkpoint(
-    folder: Path, learner: Learner, buffer: ReplayBuffer, progress: Progress
+    folder: Path, learner: Learner, buffer: ReplayMemory, progress: Progress
 ) -> None:
     """Replace the checkpoint in `folder`; a crash at any moment leaves the old or the new one.
 
@@ -101,7 +102,7 @@ def save_checkpoint(
         remove_unlisted(folder)
 
 
-def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayBuffer) -> Progress:
+def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayMemory) -> Progress:
     """Bring learner and buffer to where they were saved; return the loop's progress.
 
     Raises CheckpointError, naming the file, if anything is missing, damaged or of another run;
@@ -111,7 +112,7 @@ def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayBuffer) -> Pro
     _refuse_other_shapes(folder, manifest, learner, buffer)
     tensors, progress, buffer_rng_state = _read_state(folder, manifest)
     learner.restore(LearnerState(num_updates=manifest.num_updates, tensors=tensors))
-    buffer.restore(manifest.first_kept, _read_rows(folder, manifest), buffer_rng_state)
+    buffer.restore_chunks(manifest.first_kept, _read_chunks(folder, manifest), buffer_rng_state)
     return progress
 
 
@@ -156,7 +157,11 @@ def load_transitions(folder: Path, seed: int) -> ReplayBuffer:
     manifest = read_manifest(folder)
     num_rows = manifest.chunks[-1].stop - manifest.first_kept if manifest.chunks else 0
     buffer = ReplayBuffer(max(1, num_rows), manifest.obs_dim, manifest.action_dim, seed)
-    buffer.restore(0, _read_rows(folder, manifest), buffer.rng_state)
+    rows = (
+        chunk["rows"].astype(np.float32, copy=False)[max(0, manifest.first_kept - start) :]
+        for start, chunk in _read_chunks(folder, manifest)
+    )
+    buffer.restore(0, rows, buffer.rng_state)
     return buffer
 
 
@@ -175,7 +180,7 @@ def load_actor(folder: Path) -> SavedActor:
 
 
 def _write_files(
-    folder: Path, learner: Learner, buffer: ReplayBuffer, progress: Progress
+    folder: Path, learner: Learner, buffer: ReplayMemory, progress: Progress
 ) -> Manifest:
     # Names are never used twice, not even by another run in the same folder.
     label = f"{buffer.num_added:09d}-{secrets.token_hex(4)}"
@@ -200,7 +205,7 @@ def _write_files(
     )
 
 
-def _write_chunks(folder: Path, label: str, buffer: ReplayBuffer) -> tuple[ReplayChunk, ...]:
+def _write_chunks(folder: Path, label: str, buffer: ReplayMemory) -> tuple[ReplayChunk, ...]:
     """Write the rows that no earlier chunk holds; return all chunks that the ring still needs."""
     chunks = _continued_chunks(folder, buffer)
     start = chunks[-1].stop if chunks else buffer.first_kept
@@ -213,7 +218,7 @@ def _write_chunks(folder: Path, label: str, buffer: ReplayBuffer) -> tuple[Repla
     return tuple(chunks)
 
 
-def _continued_chunks(folder: Path, buffer: ReplayBuffer) -> list[ReplayChunk]:
+def _continued_chunks(folder: Path, buffer: ReplayMemory) -> list[ReplayChunk]:
     """Return the chunks saved before that hold rows of this buffer; none if they are another's.
 
     A new run may save where an old one did. The newest chunk tells: its rows are still in the ring
@@ -233,14 +238,15 @@ def _continued_chunks(folder: Path, buffer: ReplayBuffer) -> list[ReplayChunk]:
     return [chunk for chunk in previous.chunks if chunk.stop > buffer.first_kept]
 
 
-def _encode_rows(buffer: ReplayBuffer, start: int, stop: int) -> bytes:
-    return safetensors.numpy.save({_ROWS: buffer.rows(start, stop)})
+def _encode_rows(buffer: ReplayMemory, start: int, stop: int) -> bytes:
+    return safetensors.numpy.save(dict(buffer.chunk(start, stop)))
 
 
-def _read_rows(folder: Path, manifest: Manifest) -> Iterator[NDArray[np.float32]]:
+def _read_chunks(
+    folder: Path, manifest: Manifest
+) -> Iterator[tuple[int, Mapping[str, NDArray[np.generic]]]]:
     for chunk in manifest.chunks:
-        rows = safetensors.numpy.load(read_file(folder, chunk.file))[_ROWS]
-        yield rows[max(0, manifest.first_kept - chunk.start) :]
+        yield chunk.start, safetensors.numpy.load(read_file(folder, chunk.file))
 
 
 def _read_state(
@@ -266,7 +272,7 @@ def _read_state(
 
 
 def _refuse_other_shapes(
-    folder: Path, manifest: Manifest, learner: Learner, buffer: ReplayBuffer
+    folder: Path, manifest: Manifest, learner: Learner, buffer: ReplayMemory
 ) -> None:
     pairs = {
         "obs_dim": (manifest.obs_dim, learner.obs_dim),

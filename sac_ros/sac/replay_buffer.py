@@ -15,6 +15,7 @@ from torch import Tensor
 from sac_ros.errors import InputError
 
 _FLOAT_BYTES = 4
+_ROWS = "rows"
 
 
 class BufferMemoryError(InputError):
@@ -129,6 +130,30 @@ class ReplayBuffer:
             )
         return self._rows_np[np.arange(start, stop) % self.capacity]
 
+    def obs_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the observations [k, O] of transitions counted since the buffer began."""
+        return self._rows_np[indices % self.capacity, : self.obs_dim]
+
+    def chunk(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Return transitions start to stop, for a checkpoint."""
+        return {_ROWS: self.rows(start, stop)}
+
+    def restore_chunks(
+        self,
+        first_kept: int,
+        chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[np.generic]]]],
+        rng_state: Mapping[str, object],
+    ) -> None:
+        """Become the buffer whose oldest row is `first_kept`; chunks come with their start.
+
+        The first may begin before it.
+        """
+        rows = (
+            chunk[_ROWS].astype(np.float32, copy=False)[max(0, first_kept - start) :]
+            for start, chunk in chunks
+        )
+        self.restore(first_kept, rows, rng_state)
+
     @property
     def rng_state(self) -> Mapping[str, object]:
         """The sampling generator's state; JSON can hold it."""
@@ -162,16 +187,21 @@ def _row_width(obs_dim: int, action_dim: int) -> int:
 
 
 def _allocate(capacity: int, row_width: int) -> Tensor:
-    needed = capacity * row_width * _FLOAT_BYTES
+    refuse_if_too_large(capacity, row_width * _FLOAT_BYTES)
+    return torch.empty(capacity, row_width)
+
+
+def refuse_if_too_large(capacity: int, row_bytes: int) -> None:
+    """Raise BufferMemoryError if the machine has no room for so many rows."""
+    needed = capacity * row_bytes
     available = _available_memory_bytes()
     # Asked beforehand: Linux grants more than it has and kills the process hours later.
     if needed > available:
         raise BufferMemoryError(
-            f"a replay buffer of {capacity} transitions of {row_width} floats needs"
+            f"a replay buffer of {capacity} transitions of {row_bytes} bytes needs"
             f" {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available;"
-            f" lower buffer_capacity to at most {available // (row_width * _FLOAT_BYTES)}"
+            f" lower buffer_capacity to at most {available // row_bytes}"
         )
-    return torch.empty(capacity, row_width)
 
 
 def _available_memory_bytes() -> int:

@@ -5,6 +5,7 @@ import yaml
 
 from sac_ros.sac.algorithm_config import CONFIGS, AlgorithmName
 from sac_ros.sac.sac_config import SACConfig
+from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
 from sac_ros.task.strict_yaml import ConfigError, read_yaml
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config"
@@ -53,3 +54,10 @@ def test_misspelt_key_is_refused_with_file_and_key(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"sac\.yaml.*gama"):
         read_yaml(path, SACConfig)
+
+
+def test_shipped_file_for_atari_says_everything_too() -> None:
+    path = SHIPPED / "sac_atari.yaml"
+
+    assert read_yaml(path, SACDiscreteConfig).encoder == "nature_cnn"
+    assert set(yaml.safe_load(path.read_text())) == set(SACDiscreteConfig.__dataclass_fields__)
