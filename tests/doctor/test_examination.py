@@ -224,6 +224,15 @@ def test_planted_fault_is_named(
     assert all(finding.advice for finding in named)
 
 
+def test_robot_that_stands_still_gets_a_clean_bill(healthy: Recording, policy: OnnxPolicy) -> None:
+    recording = copy.deepcopy(healthy)
+    each_state(freeze)(recording)
+    recording.topics[COMMANDS].samples.clear()
+    findings = examine_robot(policy, ARM, recording)
+    assert bad(findings) == []
+    assert any("at rest" in finding.found for finding in findings)
+
+
 def test_bag_tells_nothing_of_listeners(healthy: Recording, policy: OnnxPolicy) -> None:
     recording = replace(copy.deepcopy(healthy), knows_graph=False)
     for record in recording.topics.values():

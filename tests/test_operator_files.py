@@ -1,0 +1,70 @@
+"""The files in config/ for the people at the robot: displays, and the controller behind it."""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import yaml
+from source_tree import ROOT
+
+from sac_ros.task.task_spec import load_task
+
+CHEETAH = load_task("half_cheetah")
+KNOWN_TOPICS = {
+    "/diagnostics",
+    "/joint_states",
+    "/joint_commands",
+    "/policy_node/transitions",
+    "/policy_node/shadow_action",
+    "/policy_node/estopped",
+}
+
+
+def panels_in(node: object) -> set[str]:
+    """Return the panels that a Foxglove layout places."""
+    if isinstance(node, str):
+        return {node}
+    assert isinstance(node, dict)
+    return panels_in(node["first"]) | panels_in(node["second"])
+
+
+def test_foxglove_layout_places_every_panel_and_shows_topics_that_exist() -> None:
+    layout = json.loads((ROOT / "config" / "foxglove_layout.json").read_text())
+    assert panels_in(layout["layout"]) == set(layout["configById"])
+    shown: set[str] = set()
+    for config in layout["configById"].values():
+        paths = [path["value"] for path in config.get("paths", ())]
+        paths += [config[key] for key in ("topicToRender", "topicPath") if key in config]
+        shown |= {re.split(r"[.\[]", path)[0] for path in paths}
+    assert shown <= KNOWN_TOPICS and {"/diagnostics", "/joint_commands"} <= shown
+
+
+def test_plotjuggler_layout_shows_the_cheetahs_joints_and_commands() -> None:
+    root = ElementTree.parse(ROOT / "config" / "plotjuggler_layout.xml").getroot()
+    curves = {str(curve.get("name")) for curve in root.iter("curve")}
+    for index, joint in enumerate(CHEETAH.action.joints):
+        assert f"/joint_states/{joint}/position" in curves
+        assert f"/joint_commands/data[{index}]" in curves
+
+
+def test_controller_behind_the_node_holds_when_commands_stop() -> None:
+    text = (ROOT / "config" / "ros2_control_fallback.yaml").read_text()
+    content = yaml.safe_load(text)
+    manager = content["controller_manager"]["ros__parameters"]
+    controller = content["policy_controller"]["ros__parameters"]
+    for fallback in manager["policy_controller"]["fallback_controllers"]:
+        assert manager[fallback]["type"] and fallback in content
+    # The controller ignores a timeout that is not longer than its goal time.
+    assert controller["cmd_timeout"] > controller["constraints"]["goal_time"] > 0.0
+    arm = load_task("two_joint_arm")
+    assert controller["joints"] == list(arm.action.joints)
+
+
+def test_every_status_that_is_published_is_explained() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text()
+    source = (ROOT / "sac_ros" / "nodes" / "health.py").read_text()
+    source += (ROOT / "sac_ros" / "nodes" / "node_health.py").read_text()
+    names = set(re.findall(r"Status\(\s*\"([a-z ]+)\"", source))
+    assert len(names) >= 6
+    for name in names:
+        assert f"`{name}`" in text, name
