@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sac_ros.sac import sac_v1_losses
+from sac_ros.sac import sac_discrete_losses, sac_v1_losses
+from sac_ros.sac.discrete_networks import CategoricalActor, DiscreteCritics
 from sac_ros.sac.losses import actor_loss, critic_loss, temperature_loss
 from sac_ros.sac.networks import CriticEnsemble, SquashedGaussianActor, squash
 from sac_ros.sac.replay_buffer import Batch
@@ -146,3 +147,20 @@ def test_gradient_of_the_value_loss_of_v1() -> None:
     q, logp = torch.linspace(-1.0, 1.0, B).double(), torch.linspace(-2.0, 0.5, B).double()
 
     assert_gradient(value, lambda: sac_v1_losses.value_loss(make_batch(), q, logp, value)[0])
+
+
+def test_gradients_of_the_losses_of_sac_discrete() -> None:
+    torch.manual_seed(4)
+    choices = ((-1.0,), (0.0,), (1.0,))
+    actor = CategoricalActor("mlp", OBS_DIM, (8,), choices).double()
+    critic = DiscreteCritics("mlp", OBS_DIM, (8,), len(choices), num_critics=2).double()
+    alpha, target_q = torch.tensor(0.3).double(), torch.linspace(-1.0, 1.0, B).double()
+    choice = torch.arange(B) % len(choices)
+
+    assert_gradient(
+        actor, lambda: sac_discrete_losses.actor_loss(make_batch(), actor, critic, alpha)[0]
+    )
+    assert_gradient(
+        critic,
+        lambda: sac_discrete_losses.critic_loss(make_batch(), choice, target_q, critic)[0].sum(),
+    )
