@@ -164,6 +164,10 @@ def _write_down(options: Options, seed: int) -> None:
     except RunHistoryError as error:
         print(f"no curves yet: {error}")
         return
+    histories = [history for history in histories if history.evaluations]
+    if not histories:
+        print("no curves yet: the run was stopped before its first evaluation")
+        return
     write_curves(options.out / "returns" / options.title, options.title, histories)
 
 

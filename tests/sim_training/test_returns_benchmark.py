@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from source_tree import ROOT
-from training_process import TINY
+from training_process import TINY, start
 
 PENDULUM = ("--env", "Pendulum-v1", "--episodes", "2")
 SETTINGS = ("--", *TINY, "--eval-every", "100")
@@ -116,6 +116,24 @@ def test_stopped_run_is_a_partial_row_and_goes_on_where_it_stopped(
     (row,) = rows(tmp_path)
     assert (row["status"], row["steps"]) == ("complete", steps)
     assert row["command"].count("sac-ros train") == 2 and "--resume" in row["command"]
+
+
+def test_run_stopped_before_its_first_evaluation_is_a_row_without_curves(
+    main: Callable[[], int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs" / "Pendulum-v1_sac" / "seed_3"
+    train = ("train", "--env", "Pendulum-v1", "--seed", "3", "--out", str(folder), *TINY)
+    process = start(*train, "--eval-every", "100000")
+    while not (folder / "progress.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+
+    assert bench(main, tmp_path, *PENDULUM, "--seeds", "3", "--no-train") == 0
+
+    assert rows(tmp_path)[0]["status"] == "partial"
+    assert "no curves yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
