@@ -55,6 +55,16 @@ def test_executed_action_obeys_the_rate_limit() -> None:
     assert np.all(info["executed_action"] > start)
 
 
+def test_shipped_arm_can_reach_the_pose_that_it_is_rewarded_for() -> None:
+    robot = MujocoRobot(TASK)
+    robot.reset(np.random.default_rng(0))
+    target = np.array(TASK.reward[0].target)
+    robot.set_command(target)
+    for _ in range(400):  # 2 s
+        robot.step()
+    np.testing.assert_allclose(robot.position, target, atol=0.1)
+
+
 def test_gymnasium_task_that_limits_its_commands_trains_behind_the_filter() -> None:
     cheetah = load_task("half_cheetah")
     limited = replace(cheetah, action=replace(cheetah.action, rate_limit=(120.0,) * 6))
