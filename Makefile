@@ -11,11 +11,12 @@ SOURCES_OF_INSTALL := setup.py setup.cfg pyproject.toml constraints.txt
 unexport PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport AMENT_PREFIX_PATH RMW_IMPLEMENTATION ROS_DISTRO
 
-.PHONY: help demo test lint type unit jazzy browser pins clean
+.PHONY: help demo demo-finetune test lint type unit jazzy browser pins clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    train inverted_pendulum, export it, run it over ROS 2 (about 6 minutes the first time)"
+	@echo "make demo-finetune   a policy meets another robot than its simulator, and learns there"
 	@echo "make test    every check: lint, type, unit, jazzy, browser"
 	@echo "make lint    ruff: rules and format"
 	@echo "make type    mypy --strict"
@@ -31,6 +32,9 @@ help:
 
 demo: .venv/installed
 	.venv/bin/sac-ros demo $(DEMO_OPTIONS)
+
+demo-finetune: .venv/installed
+	.venv/bin/sac-ros demo-finetune $(DEMO_OPTIONS)
 
 test: lint type unit jazzy browser
 

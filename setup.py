@@ -84,6 +84,7 @@ setup(
         "console_scripts": [
             "sac-ros = sac_ros.command_line:main",
             "policy_node = sac_ros.nodes.executables:policy_node",
+            "learner_node = sac_ros.nodes.executables:learner_node",
             "episode_recorder = sac_ros.nodes.executables:episode_recorder",
             "sim_robot_node = sac_ros.nodes.executables:sim_robot_node",
         ],

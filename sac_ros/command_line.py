@@ -16,6 +16,10 @@ SUBCOMMANDS = {
     "doctor": ("sac_ros.doctor.command", "look at a robot before a policy moves it"),
     "tune": ("sim_training.tune", "search for hyperparameters, trial by trial"),
     "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
+    "demo-finetune": (
+        "sim_training.finetune_demo",
+        "run a policy on a robot that differs, and learn there, in ten minutes",
+    ),
 }
 
 INSTALL_ADVICE = {

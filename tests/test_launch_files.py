@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="needs launch_ros, which PyPI does not have")
 
+from balancing_checkpoint import balancing_task, write_balancing_run
 from launch import LaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from lifecycle_msgs.msg import State, Transition
@@ -117,7 +118,7 @@ def ament_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker.touch()
     programs = prefix / "lib" / "sac_ros"
     programs.mkdir(parents=True)
-    for program in ("policy_node", "sim_robot_node"):
+    for program in ("policy_node", "learner_node", "sim_robot_node"):
         (programs / program).write_text(
             f"#!{sys.executable}\nfrom sac_ros.nodes import executables\nexecutables.{program}()\n"
         )
@@ -150,6 +151,12 @@ def state(observer: Observer, node: str) -> int:
     [
         ("policy", POLICY_ARGUMENTS),
         ("sim", POLICY_ARGUMENTS | {"real_time_factor", "seed"}),
+        (
+            "finetune",
+            POLICY_ARGUMENTS
+            | {"real_time_factor", "seed", "simulate"}
+            | {"checkpoint", "from_scratch", "config", "out", "key_file"},
+        ),
     ],
 )
 def test_every_argument_is_described(name: str, arguments: set[str]) -> None:
@@ -170,6 +177,31 @@ def test_sim_launch_brings_robot_and_policy_to_active_and_ctrl_c_ends_all(
 
         assert launch.interrupt() == 0
         assert not launch.has_processes()
+
+
+def test_finetune_launch_connects_a_simulated_robot_to_its_learner(
+    observer: Observer, tmp_path: Path
+) -> None:
+    task = balancing_task(max_episode_steps=40)
+    policy, checkpoint = write_balancing_run(tmp_path, task)
+    out = tmp_path / "robot"
+    arguments = (
+        *(f"policy:={policy}", f"checkpoint:={checkpoint}", f"out:={out}"),
+        *("simulate:=true", "real_time_factor:=4.0"),
+    )
+    with Launch(launch_file("finetune"), *arguments, log=tmp_path / "log") as launch:
+        observer.wait_until(
+            lambda: (
+                (out / "episodes.csv").exists()
+                and (out / "episodes.csv").read_text().count("truncated") >= 2
+            ),
+            "episodes at the learner",
+            patience_s=90.0,
+        )
+        assert observer.node.count_subscribers("learner_node/policy_update") == 1
+        assert launch.interrupt() == 0
+        assert not launch.has_processes()
+    assert (out / "learner" / "manifest.json").exists()
 
 
 @pytest.mark.parametrize("name", ["policy", "sim"])

@@ -85,6 +85,17 @@ class CommandTiming:
         self.latencies_ms: list[float] = []
         self.periods_s: list[float] = []
 
+    @property
+    def num_missed(self) -> int:
+        """Count the commands that came more than half a period late.
+
+        The period is the median one, so that a simulation may run faster than real time.
+        """
+        if not self.periods_s:
+            return 0
+        longest_s = 1.5 * float(np.median(self.periods_s))
+        return sum(period_s > longest_s for period_s in self.periods_s)
+
     def add_sensor(self, message: object, info: "MessageInfo") -> None:
         """Remember when a sensor message was published."""
         self._sensor_ns = info["source_timestamp"]
@@ -157,6 +168,7 @@ class EpisodeRecorder(Node):
             "lost_transitions": self.tally.num_lost_transitions,
             "broken_episodes": self.tally.num_broken_episodes,
             "control_period_s": _spread(timing.periods_s if timing else []),
+            "missed_ticks": timing.num_missed if timing else 0,
             "latency_ms": _spread(timing.latencies_ms if timing else []),
         }
 

@@ -7,6 +7,8 @@ import sys
 from types import FrameType
 
 INSTALL_ADVICE = {
+    "torch": "pip install 'sac_ros[sim]'",
+    "safetensors": "pip install 'sac_ros[sim]'",
     "rclpy": "source your ROS 2 installation, or: pip install 'sac_ros[ros]'",
     "mujoco": "pip install 'sac_ros[sim]'",
     "gymnasium": "pip install 'sac_ros[sim]'",
@@ -16,6 +18,11 @@ INSTALL_ADVICE = {
 def policy_node() -> None:
     """Run the policy on a robot."""
     _run("policy_node", "sac_ros.nodes.policy_process")
+
+
+def learner_node() -> None:
+    """Learn from a robot's transitions."""
+    _run("learner_node", "sac_ros.nodes.learner_node")
 
 
 def episode_recorder() -> None:

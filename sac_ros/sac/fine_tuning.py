@@ -159,9 +159,8 @@ def adapted_state(state: LearnerState, alpha: float | None) -> LearnerState:
     if alpha is None:
         return state
     tensors = {
-        name: tensor
+        name: torch.zeros_like(tensor) if name.startswith("alpha_optimizer.") else tensor
         for name, tensor in state.tensors.items()
-        if not name.startswith("alpha_optimizer.")
     }
     tensors["log_alpha"] = torch.full_like(state.tensors["log_alpha"], math.log(alpha))
     return LearnerState(num_updates=state.num_updates, tensors=tensors)

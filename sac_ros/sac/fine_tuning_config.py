@@ -26,7 +26,7 @@ class FineTuningConfig:
     """Robot steps after which that share has fallen to `prior_share_end`, linearly."""
     prior_share_end: float = 0.0
     """Share of the prior buffer from then on."""
-    actor_learning_rate: float = 1.0e-4
+    actor_learning_rate: float = 3.0e-4
     """Adam step size of the actor."""
     critic_learning_rate: float = 3.0e-4
     """Adam step size of the critics."""

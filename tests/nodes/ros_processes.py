@@ -84,16 +84,20 @@ class Observer:
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
-    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S
+    ) -> None:
         """Spin until the condition holds; fail with `what` if it never does."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + patience_s
         while not condition():
             assert time.monotonic() < deadline_s, f"waited in vain for {what}"
             self._executor.spin_once(timeout_sec=0.02)
 
-    def wait_for_output(self, process: NodeProcess, text: str) -> None:
+    def wait_for_output(
+        self, process: NodeProcess, text: str, patience_s: float = PATIENCE_S
+    ) -> None:
         """Spin until a process has printed this."""
-        self.wait_until(lambda: text in process.output, f"{text!r} in the log")
+        self.wait_until(lambda: text in process.output, f"{text!r} in the log", patience_s)
 
     def spin_for(self, duration_s: float) -> None:
         """Spin for a while: only to see that something does not happen."""

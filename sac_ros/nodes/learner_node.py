@@ -1,0 +1,237 @@
+"""Learns from a robot's transitions while the robot works, and sends it better policies.
+
+A process of its own, on the robot's computer or another: the policy node never waits for it.
+"""
+
+import os
+import time
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
+from std_srvs.srv import Trigger
+
+from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
+from sac_ros.nodes.health import Level, Status
+from sac_ros.nodes.learner_parameters import (
+    LearnerParameters,
+    declare_learner_parameters,
+    read_learner_parameters,
+)
+from sac_ros.nodes.message_conversion import transition_from_message
+from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.policy_status import PolicyStatus, PolicyStatusError
+from sac_ros.policy.policy_update import pack_update
+from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerSettings
+from sac_ros.sac.transition_log import TransitionLogError
+from sac_ros.task.transition import TransitionError
+
+WORK_PERIOD_S = 0.005
+SLICE_S = 0.02
+"""How long updates may keep messages waiting in the middleware, whose queue holds 1,000."""
+LOG_INTERVAL_S = 2.0
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+class LearnerNode(Node):
+    """Takes transitions in, gives policies out; in between, a RobotLearner."""
+
+    def __init__(self) -> None:
+        super().__init__("learner_node")
+        declare_learner_parameters(self)
+        self._learner: RobotLearner | None = None
+        self._num_refused = 0
+        self._num_unsaved = 0
+        self._num_rollbacks = 0
+        """Those of the robot that an operator has seen to."""
+        self._status: PolicyStatus | None = None
+        self._published_s = -float("inf")
+        self._episode_has_ended = False
+
+    def start(self) -> None:
+        """Load everything and connect; raise InputError."""
+        self._told: LearnerParameters = read_learner_parameters(self)
+        parameters = self._told
+        os.nice(int(self.get_parameter("niceness").value))
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        contract = OnnxPolicy.load(parameters.policy).contract
+        self._learner = learner = RobotLearner(
+            RobotLearnerSettings(
+                folder=parameters.out,
+                checkpoint=parameters.checkpoint,
+                uses_prior=parameters.uses_prior,
+                config=parameters.config,
+                seed=parameters.seed,
+                keep_policies=parameters.keep_policies,
+            ),
+            contract,
+        )
+        self._updates = self.create_publisher(UInt8MultiArray, "~/policy_update", LATCHED_QOS)
+        robot = parameters.policy_node
+        self.create_subscription(
+            Float64MultiArray, f"{robot}/transitions", self._on_transition, TRANSITION_QOS
+        )
+        self.create_subscription(String, f"{robot}/policy_status", self._on_status, LATCHED_QOS)
+        self.create_service(Trigger, "~/resume", self._on_resume)
+        self.create_service(Trigger, "~/pause", self._on_pause)
+        self._diagnostics = DiagnosticsPublisher(
+            self,
+            hardware_id=contract.task.name,
+            period_s=DIAGNOSTICS_PERIOD_S,
+            diagnose=self._diagnose,
+        )
+        self.create_timer(WORK_PERIOD_S, self._work, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        prior = learner.fine_tuning.prior
+        self.get_logger().info(
+            f"learning for task {contract.task.name!r} from"
+            f" {parameters.checkpoint or 'scratch'}, with {learner.log.num_added} transitions of"
+            f" this robot ({learner.log.num_damaged} damaged ones left out) and"
+            f" {0 if prior is None else len(prior)} prior ones; newest version {learner.version}"
+        )
+
+    def finish(self) -> None:
+        """Save everything."""
+        if self._learner is not None:
+            self._learner.close()
+
+    def _on_transition(self, message: Float64MultiArray) -> None:
+        assert self._learner is not None
+        task = self._learner.contract.task
+        try:
+            transition = transition_from_message(message, task.obs_dim, task.action_dim)
+        except TransitionError as error:
+            self._num_refused += 1
+            self._warn(f"refused a transition: {error}")
+            return
+        try:
+            self._learner.add(transition)
+        except TransitionLogError as error:
+            self._num_unsaved += 1
+            self._warn(str(error))
+        self._episode_has_ended |= transition.terminated or transition.truncated
+
+    def _on_status(self, message: String) -> None:
+        assert self._learner is not None
+        try:
+            status = PolicyStatus.from_json(message.data)
+        except PolicyStatusError as error:
+            self._num_refused += 1
+            self._warn(f"refused a status: {error}")
+            return
+        before, self._status = self._status, status
+        if not status.is_rolled_back:
+            self._num_rollbacks = status.num_rollbacks
+        elif before is None or before.num_rollbacks != status.num_rollbacks:
+            self._learner.roll_back(status)
+            self.get_logger().error(f"learning waits for ~/resume: {self._learner.paused}")
+
+    def _work(self) -> None:
+        """Learn for a moment; send a policy where an episode has ended."""
+        assert self._learner is not None
+        until_s = time.monotonic() + SLICE_S
+        self._learner.learn_while(lambda: time.monotonic() < until_s)
+        steps = self._learner.contract.task.max_episode_steps
+        is_due = self._episode_has_ended or self._learner.steps_since_export >= steps
+        if not (is_due and self._learner.has_news):
+            return
+        if time.monotonic() - self._published_s < self._told.publish_period_s:
+            return
+        self._publish()
+        try:
+            self._learner.save_if_due()
+        except CheckpointError as error:
+            self._warn(str(error))
+
+    def _publish(self) -> None:
+        assert self._learner is not None
+        update = self._learner.make_update(self._num_rollbacks)
+        content = pack_update(update, self._told.key)
+        self._updates.publish(UInt8MultiArray(data=array("B", content)))
+        self._published_s = time.monotonic()
+        self._episode_has_ended = False
+        self.get_logger().info(
+            f"sent policy version {update.header.version} after"
+            f" {update.header.robot_steps} robot steps and"
+            f" {self._learner.fine_tuning.learner.num_updates} updates"
+        )
+
+    def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        assert self._learner is not None
+        response.success = True
+        response.message = f"learning again; it had paused: {self._learner.paused}"
+        self._learner.resume()
+        if self._status is not None:
+            self._num_rollbacks = self._status.num_rollbacks
+        self.get_logger().info(response.message)
+        return response
+
+    def _on_pause(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        assert self._learner is not None
+        self._learner.paused = self._learner.paused or "asked to, by ~/pause"
+        response.success, response.message = True, "transitions are kept, nothing is learned"
+        return response
+
+    def _diagnose(self) -> Sequence[Status]:
+        assert self._learner is not None
+        tuning, tally = self._learner.fine_tuning, self._learner.tally
+        values: dict[str, object] = {
+            "phase": tuning.phase.value,
+            "robot steps": tuning.robot_steps,
+            "updates": tuning.learner.num_updates,
+            "updates owed": tuning.updates_owed,
+            "updates dropped": tuning.num_dropped,
+            "version": self._learner.version,
+            "transitions lost": tally.num_lost,
+            "transitions out of order": tally.num_out_of_order,
+            "messages refused": self._num_refused,
+            "transitions not saved": self._num_unsaved,
+            "return of the last episode": tally.last_return,
+        }
+        if tuning.metrics is not None:
+            values |= {
+                "qf_loss": f"{tuning.metrics.qf_loss:.4g}",
+                "q_mean": f"{tuning.metrics.q_mean:.4g}",
+                "alpha": f"{tuning.metrics.alpha:.4g}",
+                "entropy": f"{tuning.metrics.entropy:.4g}",
+            }
+        if self._learner.paused is not None:
+            return [Status("learning", Level.ERROR, f"paused: {self._learner.paused}", values)]
+        if self._num_unsaved:
+            return [Status("learning", Level.WARN, "transitions are not saved", values)]
+        return [Status("learning", Level.OK, tuning.phase.value, values)]
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=LOG_INTERVAL_S)
+
+
+class LearnerProcess:
+    """The learner as a process of its own."""
+
+    def __init__(self) -> None:
+        self.node: Final = LearnerNode()
+
+    def start(self) -> None:
+        """Load everything and connect."""
+        self.node.start()
+
+    def is_done(self) -> bool:
+        """Never: it ends by a signal."""
+        return False
+
+    def finish(self) -> None:
+        """Save everything."""
+        self.node.finish()
+
+
+def main() -> int:
+    """Run until SIGINT or SIGTERM; return the exit status."""
+    return run_process(LearnerProcess)

@@ -1,0 +1,300 @@
+"""A learner that lives with a robot: what it has seen and learned outlasts its process.
+
+A folder holds the transitions (`transitions/`), the learner (`learner/`, a checkpoint without
+replay rows), the newest policies (`policies/`), the highest version ever given to one (`version`),
+and one row an episode (`episodes.csv`). Knows no ROS.
+
+Shapes: n transitions, W numbers in a packed one, O obs_dim, A action_dim.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.errors import InputError
+from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, PolicyContract, Provenance
+from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
+from sac_ros.sac.checkpoint import Progress, load_learner, load_transitions, save_checkpoint
+from sac_ros.sac.checkpoint_manifest import MANIFEST
+from sac_ros.sac.episode_tally import EpisodeTally
+from sac_ros.sac.fine_tuning import DivergedError, FineTuning, Phase, adapted_state
+from sac_ros.sac.fine_tuning_config import FineTuningConfig
+from sac_ros.sac.learner import LearnerState, SACLearner
+from sac_ros.sac.onnx_export import policy_bytes
+from sac_ros.sac.replay_buffer import ReplayBuffer
+from sac_ros.sac.sac_config import SACConfig
+from sac_ros.sac.transition_log import Mark, TransitionLog
+from sac_ros.task.transition import Transition, columns
+
+NUM_SNAPSHOTS = 16
+"""Learners of the newest policies that are kept, to go back to."""
+SAVE_PERIOD_S = 30.0
+PACKAGES = ("sac_ros", "torch", "numpy", "onnx", "onnxruntime")
+
+
+class RobotLearnerError(InputError):
+    """What the learner should start from does not fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotLearnerSettings:
+    """Where a learner starts from, and where it lives."""
+
+    folder: Path
+    checkpoint: Path | None
+    """Of the training in simulation; None learns from scratch."""
+    uses_prior: bool
+    """Whether batches are mixed with the simulator's transitions."""
+    config: FineTuningConfig
+    seed: int
+    keep_policies: int = 16
+    """Policy files that are kept, the newest ones."""
+
+
+class RobotLearner:
+    """Everything a learner node does that is not ROS."""
+
+    def __init__(self, settings: RobotLearnerSettings, contract: PolicyContract) -> None:
+        """Read what was there; raise an InputError if it is another robot's or task's."""
+        self.settings = settings
+        self.contract = contract
+        self.paused: str | None = None
+        """Why nothing is learned at the moment; None while learning."""
+        self.version = self._read_version()
+        task = contract.task
+        self._columns = columns(task.obs_dim, task.action_dim)
+        self._obs_low = np.array(contract.obs_low, dtype=np.float32)
+        self._obs_high = np.array(contract.obs_high, dtype=np.float32)
+        self.log = TransitionLog(
+            settings.folder / "transitions",
+            obs_dim=task.obs_dim,
+            action_dim=task.action_dim,
+            task_fingerprint=contract.task_fingerprint,
+            capacity=settings.config.buffer_capacity,
+        )
+        online = ReplayBuffer(
+            settings.config.buffer_capacity, task.obs_dim, task.action_dim, settings.seed
+        )
+        self._first_of_version: dict[int, int] = {}
+        self._bad: PolicyStatus | None = None
+        for first, rows in self.log.open():
+            self._take_over(online, first, rows)
+        learner = self._make_learner()
+        prior = None
+        if settings.uses_prior and settings.checkpoint is not None:
+            prior = load_transitions(settings.checkpoint, settings.seed + 1)
+        self.fine_tuning = FineTuning(learner, settings.config, online, prior)
+        self.fine_tuning.count_earlier(self.log.num_added)
+        self.tally = EpisodeTally(settings.folder / "episodes.csv", self.log.num_added)
+        self._snapshots: dict[int, LearnerState] = {0: learner.state()}
+        self._exported_updates = learner.num_updates
+        self._exported_steps = self.log.num_added
+        self._saved_s = time.monotonic()
+        # The first export traces the network, for seconds; nobody waits for it yet.
+        self._export(np.array(contract.golden.obs, dtype=np.float32))
+
+    def add(self, transition: Transition) -> None:
+        """Keep a transition for good, and learn from it; raise TransitionLogError (full disk)."""
+        self._first_of_version.setdefault(transition.policy, self.log.num_added)
+        if self._bad is not None and transition.policy not in self._bad.bad_versions:
+            self._mark_bad()
+        np.minimum(self._obs_low, transition.obs, out=self._obs_low)
+        np.maximum(self._obs_high, transition.obs, out=self._obs_high)
+        # Learned from even when the disk is full: that it is lost after the end harms less.
+        self.fine_tuning.add(transition)
+        self.tally.add(transition)
+        self.log.append(transition)
+
+    def learn_while(self, has_time: Callable[[], bool]) -> int:
+        """Take updates that are owed until time is up; return how many.
+
+        A learner that diverges goes back to its last sound state and pauses.
+        """
+        if self.paused is not None:
+            return 0
+        try:
+            return self.fine_tuning.update_while(has_time)
+        except DivergedError as error:
+            self.fine_tuning.restore(self._snapshots[max(self._snapshots)])
+            self.paused = f"learning diverged ({error})"
+            return 0
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the actor has learned since the last policy was made of it."""
+        return (
+            self.paused is None
+            and self.fine_tuning.phase is Phase.TUNING
+            and self.fine_tuning.learner.num_updates > self._exported_updates
+        )
+
+    @property
+    def steps_since_export(self) -> int:
+        """Robot steps since the last policy was made."""
+        return self.fine_tuning.robot_steps - self._exported_steps
+
+    def make_update(self, num_rollbacks: int) -> PolicyUpdate:
+        """Make a policy of the actor, under a version of its own."""
+        learner = self.fine_tuning.learner
+        policy = self._export(self.fine_tuning.online.sample(NUM_GOLDEN_PAIRS).obs.numpy())
+        self.version += 1
+        # Before it is sent: no version may ever stand for two policies.
+        (self.settings.folder / "version").write_text(f"{self.version}\n")
+        self._keep(policy)
+        self._snapshots[self.version] = learner.state()
+        for version in sorted(self._snapshots)[1:-NUM_SNAPSHOTS]:
+            del self._snapshots[version]
+        self._exported_updates = learner.num_updates
+        self._exported_steps = self.fine_tuning.robot_steps
+        header = UpdateHeader(
+            version=self.version,
+            num_rollbacks=num_rollbacks,
+            robot_steps=self.fine_tuning.robot_steps,
+            task_fingerprint=self.contract.task_fingerprint,
+            sha256=hashlib.sha256(policy).hexdigest(),
+        )
+        return PolicyUpdate(header=header, policy=policy)
+
+    def roll_back(self, status: PolicyStatus) -> None:
+        """Become the learner of the policy that the robot went back to, mark the rest, pause."""
+        good = max(v for v in self._snapshots if v <= status.good_version)
+        self.fine_tuning.restore(self._snapshots[good])
+        for version in [v for v in self._snapshots if v > good]:
+            del self._snapshots[version]
+        # The last transitions of the bad window may still be on their way: another topic's.
+        self._bad = status
+        self.paused = f"rolled back: {status.reason}"
+
+    def resume(self) -> None:
+        """Go on learning."""
+        self.paused = None
+
+    def save_if_due(self) -> None:
+        """Save the learner now and then; raise CheckpointError."""
+        if time.monotonic() - self._saved_s > SAVE_PERIOD_S:
+            self.save()
+
+    def save(self) -> None:
+        """Save learner and transitions down to the disk; raise CheckpointError."""
+        learner = self.fine_tuning.learner
+        no_rows = ReplayBuffer(1, learner.obs_dim, learner.action_dim, seed=0)
+        progress = Progress(values={"robot_steps": self.fine_tuning.robot_steps}, arrays={})
+        save_checkpoint(self.settings.folder / "learner", learner, no_rows, progress)
+        self.log.sync()
+        self._saved_s = time.monotonic()
+
+    def close(self) -> None:
+        """Save, and let another process have the folder."""
+        try:
+            self._mark_bad()
+            self.save()
+        finally:
+            self.log.close()
+            self.tally.close()
+
+    def _mark_bad(self) -> None:
+        """Mark what the given-up policies did, now that the last of it has come."""
+        status, self._bad = self._bad, None
+        if status is None:
+            return
+        firsts = (self._first_of_version.get(version) for version in status.bad_versions)
+        known = [first for first in firsts if first is not None]
+        if known:
+            last = self.log.num_added - 1
+            self.log.mark(Mark(first=min(known), last=last, kind="bad", reason=status.reason))
+
+    def _make_learner(self) -> SACLearner:
+        """Return the learner of the last session, or of the simulator, or a new one."""
+        own = self.settings.folder / "learner"
+        source = own if (own / MANIFEST).exists() else self.settings.checkpoint
+        config, task = self.settings.config, self.contract.task
+        if source is None:
+            return SACLearner(
+                task.obs_dim,
+                task.action_dim,
+                config.learner_config(SACConfig()),
+                self.settings.seed,
+            )
+        saved = load_learner(source)
+        if not isinstance(saved.config, SACConfig):
+            raise RobotLearnerError(
+                f"{source} was trained by another algorithm than sac; only that learns on robots"
+            )
+        found, wanted = (saved.obs_dim, saved.action_dim), (task.obs_dim, task.action_dim)
+        if found != wanted:
+            raise RobotLearnerError(
+                f"the checkpoint in {source} has (obs_dim, action_dim) {found}, the policy"
+                f" {wanted}; give the checkpoint that the policy was exported from"
+            )
+        learner = SACLearner(
+            task.obs_dim, task.action_dim, config.learner_config(saved.config), self.settings.seed
+        )
+        learner.restore(saved.state if source == own else adapted_state(saved.state, config.alpha))
+        return learner
+
+    def _keep(self, policy: bytes) -> None:
+        """Write the policy file for whoever wants to look at it, and remove the oldest."""
+        folder = self.settings.folder / "policies"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{self.version:08d}.onnx").write_bytes(policy)
+        for path in sorted(folder.glob("*.onnx"))[: -self.settings.keep_policies]:
+            path.unlink(missing_ok=True)
+
+    def _export(self, golden_obs: NDArray[np.float32]) -> bytes:
+        return policy_bytes(
+            self.fine_tuning.learner.actor,
+            task=self.contract.task,
+            provenance=self._provenance(),
+            obs_low=self._obs_low,
+            obs_high=self._obs_high,
+            golden_obs=golden_obs,
+        )
+
+    def _take_over(self, online: ReplayBuffer, first: int, rows: NDArray[np.float64]) -> None:
+        """Put transitions [n, W] of earlier sessions into memory."""
+        for offset in range(0, len(rows), online.capacity):
+            part = rows[offset : offset + online.capacity]
+            online.add(
+                **{name: part[:, self._columns[name]] for name in ("obs", "action", "next_obs")},
+                **{
+                    name: part[:, self._columns[name]].ravel()
+                    for name in ("reward", "terminated", "truncated")
+                },
+            )
+        versions, indices = np.unique(rows[:, self._columns["policy"]], return_index=True)
+        for version, index in zip(versions.astype(int).tolist(), indices.tolist(), strict=True):
+            self._first_of_version.setdefault(version, first + index)
+        self.version = max(self.version, int(versions.max(initial=0.0)))
+        obs = rows[:, self._columns["obs"]].astype(np.float32)
+        np.minimum(self._obs_low, obs.min(axis=0), out=self._obs_low)
+        np.maximum(self._obs_high, obs.max(axis=0), out=self._obs_high)
+
+    def _read_version(self) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.settings.folder / "version").read_text())
+        return 0
+
+    def _provenance(self) -> Provenance:
+        before = self.contract.provenance
+        versions = {}
+        for package in PACKAGES:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[package] = importlib.metadata.version(package)
+        return Provenance(
+            algorithm=f"{before.algorithm}, fine-tuned on the robot",
+            seed=self.settings.seed,
+            steps=before.steps + self.fine_tuning.robot_steps,
+            command=f"{before.command} && learner_node in {self.settings.folder}",
+            git_commit=before.git_commit,
+            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            packages=versions,
+        )

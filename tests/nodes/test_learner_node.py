@@ -1,0 +1,279 @@
+"""Learning on a robot, as it is in life: three processes that talk over DDS, one of them killed."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+
+from balancing_checkpoint import balancing_task, write_balancing_run
+from diagnostic_msgs.msg import DiagnosticArray
+from ros_processes import NodeProcess, Observer, observing
+from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
+from std_srvs.srv import Trigger
+
+from sac_ros.nodes.message_conversion import transition_message
+from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.policy.policy_update import PolicyUpdate, open_update
+from sac_ros.sac.transition_log import TransitionLog
+from sac_ros.task.strict_yaml import to_mapping
+from sac_ros.task.transition import Transition, columns
+
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:gymnasium"),
+]
+
+LOADING_S = 90.0
+"""What torch and its exporter may take to load on a busy machine."""
+TASK = balancing_task(max_episode_steps=40)
+QUICK = {"warmup_steps": 80, "critic_steps": 40, "batch_size": 16, "prior_anneal_steps": 200}
+BAD = QUICK | {"critic_steps": 0, "actor_learning_rate": 1.0}
+
+
+class Watcher:
+    """Hears learner and robot, and can speak as a robot itself."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.status: PolicyStatus | None = None
+        self.updates: list[PolicyUpdate] = []
+        self.learning: dict[str, str] = {}
+        self.level = 0
+        node = observer.node
+        node.create_subscription(String, "policy_node/policy_status", self._on_status, LATCHED_QOS)
+        node.create_subscription(
+            UInt8MultiArray, "learner_node/policy_update", self._on_update, LATCHED_QOS
+        )
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self.transitions = node.create_publisher(
+            Float64MultiArray, "policy_node/transitions", TRANSITION_QOS
+        )
+
+    def wait(self, condition: object, what: str) -> None:
+        self.observer.wait_until(condition, what)  # type: ignore[arg-type]
+
+    def wait_for_learner(self, learner: NodeProcess) -> None:
+        self.observer.wait_for_output(learner, "learning for task", LOADING_S)
+        self.wait(lambda: self.transitions.get_subscription_count() == 1, "the learner")
+        self.wait(lambda: "robot steps" in self.learning, "its diagnostics")
+
+    def steps(self) -> int:
+        return int(self.learning.get("robot steps", 0))
+
+    def send(self, episode: int, num_steps: int, first: int = 0) -> None:
+        for step in range(first, num_steps):
+            message = transition_message(
+                Transition(
+                    episode=episode,
+                    step=step,
+                    obs=np.full(4, 0.01 * step, dtype=np.float32),
+                    action=np.array([0.1]),
+                    reward=1.0,
+                    next_obs=np.full(4, 0.01 * step + 0.01, dtype=np.float32),
+                    terminated=False,
+                    truncated=step == num_steps - 1,
+                )
+            )
+            self.transitions.publish(message)
+
+    def _on_status(self, message: String) -> None:
+        self.status = PolicyStatus.from_json(message.data)
+
+    def _on_update(self, message: UInt8MultiArray) -> None:
+        self.updates.append(open_update(bytes(message.data), None))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == "learner_node: learning":
+                self.learning = {item.key: item.value for item in status.values}
+                self.level = int.from_bytes(status.level, "little")
+
+
+@pytest.fixture
+def watcher() -> Iterator[Watcher]:
+    with observing() as observer:
+        yield Watcher(observer)
+
+
+class Run:
+    """The files of one test, and the processes that use them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.task = folder / "task.yaml"
+        self.task.write_text(yaml.safe_dump(to_mapping(TASK)))
+        self.policy, self.checkpoint = write_balancing_run(folder, TASK)
+        self._num_learners = 0
+
+    def learner(self, recipe: dict[str, object], *parameters: str) -> NodeProcess:
+        path = self.folder / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        self._num_learners += 1
+        return NodeProcess(
+            "learner_node",
+            *(f"policy:={self.policy}", f"checkpoint:={self.checkpoint}", f"config:={path}"),
+            *(f"out:={self.folder / 'robot'}", "publish_period_s:=0.0", "niceness:=0"),
+            *parameters,
+            log=self.folder / f"learner{self._num_learners}.log",
+        )
+
+    @contextmanager
+    def robot(self, *parameters: str) -> Iterator[NodeProcess]:
+        with ExitStack() as stack:
+            stack.enter_context(
+                NodeProcess(
+                    "sim_robot_node",
+                    f"task:={self.task}",
+                    "real_time_factor:=5.0",
+                    log=self.folder / "sim.log",
+                )
+            )
+            yield stack.enter_context(
+                NodeProcess(
+                    "policy_node",
+                    *(f"policy:={self.policy}", f"task:={self.task}", "run:=episodes"),
+                    *("max_age_s:=2.0", "learner:=learner_node", "autostart:=true"),
+                    *("use_sim_time:=true", "baseline_episodes:=2", "reset_settle_s:=0.05"),
+                    *("action_mode:=sample", *parameters),
+                    log=self.folder / "policy.log",
+                )
+            )
+
+    def log(self) -> TransitionLog:
+        policy = OnnxPolicy.load(self.policy)
+        return TransitionLog(
+            self.folder / "robot" / "transitions",
+            obs_dim=4,
+            action_dim=1,
+            task_fingerprint=policy.contract.task_fingerprint,
+            capacity=10**6,
+        )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_robot_runs_what_was_learned_on_it_and_a_killed_learner_goes_on(
+    watcher: Watcher, run: Run
+) -> None:
+    # Nothing sensible is learned in so few steps; here the guard is not to see that.
+    with run.robot("max_action_change:=2.0", "max_drop:=0.99"):
+        with run.learner(QUICK) as learner:
+            watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+            watcher.wait(
+                lambda: (watcher.status or PolicyStatus(version=0, good_version=0)).version >= 1,
+                "a swap",
+            )
+            watcher.wait(lambda: watcher.steps() > 160, "more steps")
+            learner.stop(signal.SIGKILL)
+        before, version = watcher.steps(), watcher.updates[-1].header.version
+        watcher.learning.clear()
+        with run.learner(QUICK) as learner:
+            watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+            watcher.wait(lambda: watcher.steps() > before, "steps on top of the earlier ones")
+            watcher.wait(
+                lambda: watcher.updates[-1].header.version > version, "a version of its own"
+            )
+        assert "transitions of this robot (0 damaged" in learner.output
+    versions = [update.header.version for update in watcher.updates]
+    assert versions == sorted(set(versions))
+
+
+def test_learner_gone_bad_is_rolled_back_its_window_marked_and_it_waits_for_resume(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.robot("max_action_change:=2.0"), run.learner(BAD) as learner:
+        watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+        watcher.wait(
+            lambda: watcher.status is not None and watcher.status.num_rollbacks == 1, "the rollback"
+        )
+        watcher.wait(lambda: watcher.level == 2, "the diagnostic")
+        assert watcher.status is not None and watcher.status.is_rolled_back
+        bad, sent = watcher.status.bad_versions, len(watcher.updates)
+        watcher.observer.spin_for(2.0)
+        assert len(watcher.updates) == sent  # it waits
+        response = watcher.observer.call(Trigger, "learner_node/resume", Trigger.Request())
+        assert "rolled back" in response.message  # type: ignore[attr-defined]
+        watcher.wait(lambda: len(watcher.updates) > sent, "learning after ~/resume")
+        assert watcher.updates[-1].header.num_rollbacks >= 1
+        learner.stop()
+    log = run.log()
+    rows = np.concatenate([block for _, block in log.open()])
+    log.close()
+    mark = log.marks[0]
+    policy, episode = (columns(4, 1)[name] for name in ("policy", "episode"))
+    made_by_bad = np.isin(rows[:, policy].ravel(), bad)
+    assert 1 <= len(np.unique(rows[made_by_bad][:, episode])) <= 3
+    assert mark.kind == "bad" and mark.first == np.flatnonzero(made_by_bad)[0]
+    assert mark.last == np.flatnonzero(made_by_bad)[-1]
+
+
+def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.learner(QUICK) as learner:
+        watcher.wait_for_learner(learner)
+        good = transition_message(
+            Transition(
+                episode=0, step=0, obs=np.zeros(4, np.float32), action=np.zeros(1), reward=1.0,
+                next_obs=np.zeros(4, np.float32), terminated=False, truncated=False,
+            )
+        )  # fmt: skip
+        bad = [Float64MultiArray(data=good.data) for _ in range(5)]
+        bad[0].data = []
+        bad[1].data = list(good.data) * 1000
+        bad[2].data[2] = float("nan")  # the reward
+        bad[3].data[3] = 0.5  # terminated
+        bad[4].data[0] = -1.0  # episode
+        for message in bad:
+            watcher.transitions.publish(message)
+        watcher.wait(lambda: watcher.learning["messages refused"] == "5", "the refusals")
+        assert watcher.steps() == 0
+        for episode in range(4):
+            watcher.send(episode, 40)
+        watcher.wait(lambda: watcher.steps() == 160, "the good ones")
+        watcher.wait(lambda: bool(watcher.updates), "a policy")
+
+
+def test_lost_transitions_are_counted(watcher: Watcher, run: Run) -> None:
+    with run.learner(QUICK) as learner:
+        watcher.wait_for_learner(learner)
+        watcher.send(episode=0, num_steps=10)
+        watcher.send(episode=1, num_steps=10, first=3)
+        watcher.wait(lambda: watcher.learning["transitions lost"] == "3", "the count")
+
+
+def test_slow_machine_drops_updates_and_says_how_many(watcher: Watcher, run: Run) -> None:
+    with run.learner(QUICK | {"utd_ratio": 50.0, "max_updates_owed": 100}) as learner:
+        watcher.wait_for_learner(learner)
+        watcher.send(episode=0, num_steps=200)
+        watcher.wait(lambda: int(watcher.learning["updates dropped"]) > 0, "dropped updates")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        (("policy:=''",), "policy"),
+        (("checkpoint:=''",), "from_scratch"),
+        (("from_scratch:=true",), "drop one"),
+        (("checkpoint:=/nowhere",), "no checkpoint in /nowhere"),
+        (("config:=/nowhere.yaml",), "cannot read /nowhere.yaml"),
+        (("key_file:=/nowhere",), "cannot read key_file"),
+    ],
+)
+def test_bad_parameter_ends_the_process_with_status_2(
+    run: Run, parameters: tuple[str, ...], reason: str
+) -> None:
+    with run.learner(QUICK, *parameters) as learner:
+        assert learner.wait() == 2
+        assert reason in learner.output and "Traceback" not in learner.output
