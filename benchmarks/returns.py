@@ -23,7 +23,7 @@ from sac_ros.sac.algorithm_config import AlgorithmName
 from sim_training import train
 from sim_training.evaluate import evaluate_policy
 from sim_training.export import export_run
-from sim_training.options import parse_options
+from sim_training.options import parse_options, split_passed_on
 from sim_training.run_folder import RunFolder
 from sim_training.run_report.run_history import RunHistoryError, read_history
 
@@ -81,7 +81,7 @@ class Options:
 def main() -> int:
     """Train, evaluate and write down each seed in turn."""
     try:
-        arguments, train_options = _split(sys.argv[1:])
+        arguments, train_options = split_passed_on(sys.argv[1:])
         options = parse_options(
             Options,
             arguments,
@@ -99,14 +99,6 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    words = list(argv)
-    if "--" not in words:
-        return words, []
-    at = words.index("--")
-    return words[:at], words[at + 1 :]
 
 
 def _train(options: Options, seed: int, train_options: Sequence[str]) -> int:

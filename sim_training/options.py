@@ -37,6 +37,15 @@ def parse_options(
         raise OptionError(f"{error}; {prog} --help lists every option") from error
 
 
+def split_passed_on(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what stands before the first `--`, and what stands after it for another command."""
+    words = list(argv)
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
 def _one_line(complaint: str, prog: str) -> str:
     """Take the sentences out of tyro's box, up to the help text that it repeats."""
     parts: list[list[str]] = [[]]

@@ -5,7 +5,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 import yaml
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
@@ -14,7 +16,7 @@ from sac_ros.errors import InputError
 from sac_ros.sac.algorithm_config import CONFIGS, AlgorithmConfig, AlgorithmName
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import read_yaml, to_mapping
-from sim_training.options import OptionError, parse_options
+from sim_training.options import OptionError, parse_options, split_passed_on
 from sim_training.run_folder import RunFolder
 from sim_training.stop_request import StopRequest
 from sim_training.text_file import replace_text
@@ -70,6 +72,8 @@ class TuneSettings:
     """YAML file of the hyperparameters that are not searched, such as config/sac.yaml."""
     space: Path | None = None
     """YAML file of what to search; None means the package's config/search_space.yaml."""
+    train_options: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """What stood after --, for every trial's `sac-ros train`."""
 
     def __post_init__(self) -> None:
         """Refuse, by name, what cannot be searched."""
@@ -114,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
     with RunFolder(out).locked():
         replace_text(out / "tune.yaml", yaml.safe_dump(to_mapping(settings), sort_keys=False))
         search = Search(settings, base, space, out)
-        return search.run(options.jobs, shlex.join(["sac-ros", "tune", *argv]))
+        return search.run(options.jobs)
 
 
 class Search:
@@ -132,7 +136,7 @@ class Search:
         )
         self._running: list[tuple[Trial, TrialProcess]] = []
 
-    def run(self, jobs: int, command: str) -> int:
+    def run(self, jobs: int) -> int:
         """Try until all trials are done or a signal comes; return the exit status."""
         again = requeue_interrupted(self._study)
         if again:
@@ -150,8 +154,10 @@ class Search:
             for _, process in self._running:
                 process.stop()
         if stop.received is not None:
-            words = command if "--resume" in shlex.split(command) else f"{command} --resume"
-            print(f"stopped by {stop.received.name}, everything is saved; go on with: {words}")
+            print(
+                f"stopped by {stop.received.name}, everything is saved; go on with:"
+                f" sac-ros tune --out {shlex.quote(str(self._out))} --resume"
+            )
             return stop.exit_status
         return self._conclude()
 
@@ -179,6 +185,7 @@ class Search:
             *("--steps", str(settings.steps), "--eval-every", every, "--checkpoint-every", every),
             # A core for each job: two threads on two busy cores are slower than one.
             *("--eval-episodes", str(settings.eval_episodes), "--threads", "1"),
+            *settings.train_options,
         )
         self._running.append((trial, TrialProcess(folder, options)))
         tried = ", ".join(f"{name} {_short(value)}" for name, value in values.items())
@@ -246,7 +253,8 @@ _SETTINGS = tuple(TuneSettings.__dataclass_fields__)
 
 def _read_options(argv: Sequence[str]) -> TuneOptions:
     """Resolve the command line; a resumed search takes what is not given from its tune.yaml."""
-    options = _parse(argv, TuneOptions())
+    own, passed_on = split_passed_on(argv)
+    options = replace(_parse(own, TuneOptions()), train_options=tuple(passed_on))
     out = options.out or _default_out(options)
     stored_at = out / "tune.yaml"
     if not options.resume:
@@ -258,7 +266,9 @@ def _read_options(argv: Sequence[str]) -> TuneOptions:
     if not stored_at.exists():
         raise OptionError(f"{out} holds no search to go on with: there is no {stored_at}")
     stored = read_yaml(stored_at, TuneSettings)
-    given = _parse(argv, TuneOptions(**{name: getattr(stored, name) for name in _SETTINGS}))
+    given = _parse(own, TuneOptions(**{name: getattr(stored, name) for name in _SETTINGS}))
+    if passed_on:
+        given = replace(given, train_options=tuple(passed_on))
     changed = [
         f"{name} was {getattr(stored, name)} and is now {getattr(given, name)}"
         for name in _SETTINGS
@@ -277,7 +287,10 @@ def _parse(argv: Sequence[str], default: TuneOptions) -> TuneOptions:
         TuneOptions,
         argv,
         prog="sac-ros tune",
-        description="Search for hyperparameters; the best are written as YAML for train --config.",
+        description=(
+            "Search for hyperparameters; the best are written as YAML for `sac-ros train --config`."
+            " Options after -- go to the training of every trial."
+        ),
         default=default,
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 MAX_BYTES = 24 * 1024 * 1024
 """A page larger than this opens slowly, and mail servers refuse it."""
-TIME_LIMIT_S = 300.0
+TIME_LIMIT_S = 900.0
+"""Drawn by a busy processor a thousand frames take minutes; by a driver that hangs, forever."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ actor_learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}
 batch_size: {low: 8, high: 16}
 hidden_sizes: {choices: [[8], [8, 8]]}
 """
+QUICK = ("--", "--no-compiled")
 PENDULUM = ("--env", "Pendulum-v1", "--evaluations", "2", "--eval-episodes", "1")
 
 
@@ -49,7 +50,7 @@ def searched(files: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
     """A finished search of three trials, two at a time."""
     out = tmp_path_factory.mktemp("searched") / "out"
     budget = ("--trials", "3", "--steps", "80", "--jobs", "2")
-    assert run(["tune", *PENDULUM, *files, *budget, "--out", str(out)]) == 0
+    assert run(["tune", *PENDULUM, *files, *budget, "--out", str(out), *QUICK]) == 0
     return out
 
 
@@ -64,6 +65,7 @@ def test_each_trial_is_a_run_with_the_settings_that_the_table_says(searched: Pat
         assert config.sac.actor_learning_rate == pytest.approx(float(trial["actor_learning_rate"]))
         assert config.sac.batch_size == int(trial["batch_size"]) in range(8, 17)
         assert list(config.sac.hidden_sizes) == yaml.safe_load(trial["hidden_sizes"])
+        assert not config.compiled, "what stands after -- is for the trials"
         assert config.sac.learning_starts == 50, "the base file's, which is not searched"
         assert (trial["state"], trial["steps"]) == ("complete", "80")
     seeds = {RunFolder(searched / trial["run"]).read_config().seed for trial in trials}
@@ -74,7 +76,7 @@ def test_best_settings_are_those_of_the_greatest_return_and_train_reads_them(
     searched: Path, tmp_path: Path
 ) -> None:
     best = max(read_trials(searched), key=lambda trial: float(trial["return_mean"]))
-    arguments = ("--env", "Pendulum-v1", "--steps", "5", "--eval-episodes", "1")
+    arguments = ("--env", "Pendulum-v1", "--steps", "5", "--eval-episodes", "1", "--no-compiled")
 
     settings = ("--config", str(searched / "best.yaml"), "--out", str(tmp_path / "run"))
     assert run(["train", *arguments, *settings]) == 0
@@ -101,7 +103,17 @@ def test_stopped_search_goes_on_with_the_trial_it_was_at(
     files: tuple[str, ...], tmp_path: Path
 ) -> None:
     program = "from sac_ros.command_line import main; main()"
-    arguments = (*PENDULUM, *files, "--trials", "1", "--steps", "1500", "--out", str(tmp_path))
+    arguments = (
+        *PENDULUM,
+        *files,
+        "--trials",
+        "1",
+        "--steps",
+        "1500",
+        "--out",
+        str(tmp_path),
+        *QUICK,
+    )
     search = subprocess.Popen(
         [sys.executable, "-c", program, "tune", *arguments],
         stdout=subprocess.PIPE,
@@ -117,7 +129,7 @@ def test_stopped_search_goes_on_with_the_trial_it_was_at(
     output, _ = search.communicate()
 
     assert search.returncode == 128 + signal.SIGINT
-    assert "go on with: sac-ros tune" in output and "--resume" in output
+    assert f"go on with: sac-ros tune --out {tmp_path} --resume" in output
     stopped = yaml.safe_load((tmp_path / "trial_0000" / "config.yaml").read_text())
 
     assert run(["tune", "--out", str(tmp_path), "--resume"]) == 0
@@ -135,9 +147,9 @@ def test_search_whose_trials_all_fail_says_why(
     (tmp_path / "base.yaml").write_text(BASE)
     (tmp_path / "space.yaml").write_text("critic_learning_rate: {choices: [1.0e+29, 1.0e+30]}")
     files = ("--config", str(tmp_path / "base.yaml"), "--space", str(tmp_path / "space.yaml"))
-    budget = ("--trials", "9", "--steps", "400", "--jobs", "3")
+    budget = ("--trials", "9", "--steps", "400", "--jobs", "3", "--out", str(tmp_path / "out"))
 
-    assert run(["tune", *PENDULUM, *files, *budget, "--out", str(tmp_path / "out")]) == 2
+    assert run(["tune", *PENDULUM, *files, *budget, *QUICK]) == 2
 
     assert "trials failed, the last one with: " in capsys.readouterr().err
     failed = [trial for trial in read_trials(tmp_path / "out") if trial["state"] == "fail"]
