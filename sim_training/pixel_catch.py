@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-NUM_CELLS = 12
-CELL_PIXELS = 7
+NUM_CELLS = 6
+CELL_PIXELS = 14
 BALLS_PER_EPISODE = 5
 LEFT, STAY, RIGHT = range(3)
 
@@ -19,7 +19,7 @@ class PixelCatch(gym.Env[NDArray[np.uint8], np.int64]):
     """Five balls fall, one cell a step; a bat of one cell goes left, stays, or goes right.
 
     A ball that is caught gives 1, one that is missed -1: the return is in [-5, 5]. Five balls take
-    55 steps; nothing but the image [84, 84] says where ball and bat are.
+    25 steps; nothing but the image [84, 84] says where ball and bat are.
     """
 
     def __init__(self, render_mode: str | None = None) -> None:

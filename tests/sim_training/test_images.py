@@ -12,7 +12,7 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.action import ActionScaling
 from sim_training.env import gymnasium_task, make_env, make_vector_env
 from sim_training.evaluate import evaluate_policy
-from sim_training.pixel_catch import BALLS_PER_EPISODE, NUM_CELLS, PixelCatch
+from sim_training.pixel_catch import BALLS_PER_EPISODE, CELL_PIXELS, NUM_CELLS, PixelCatch
 
 CATCH = "sim_training.pixel_catch:PixelCatch-v0"
 TINY = (
@@ -27,24 +27,24 @@ def test_ball_is_caught_by_standing_below_it() -> None:
     image, _ = env.reset(seed=3)
     returns, ended = 0.0, False
     while not ended:
-        (ball,) = {column // 7 for column in np.argwhere(image == 255)[:, 1]}
-        bat = {column // 7 for column in np.argwhere(image == 128)[:, 1]} or {ball}
+        (ball,) = {column // CELL_PIXELS for column in np.argwhere(image == 255)[:, 1]}
+        bat = {column // CELL_PIXELS for column in np.argwhere(image == 128)[:, 1]} or {ball}
         image, reward, ended, _, _ = env.step(np.int64(1 + np.sign(ball - bat.pop())))
         returns += reward
 
     # A ball may fall where the bat, one cell a step, comes just in time.
     assert returns == BALLS_PER_EPISODE
-    assert image.shape == (7 * NUM_CELLS,) * 2
+    assert image.shape == (84, 84)
 
 
 def test_ball_is_missed_by_standing_elsewhere() -> None:
     env = PixelCatch()
     env.reset(seed=0)
-    rewards = [env.step(np.int64(0))[1] for _ in range(11 * 200)]
+    rewards = [env.step(np.int64(0))[1] for _ in range((NUM_CELLS - 1) * 200)]
 
     assert sum(reward != 0.0 for reward in rewards) == 200
-    # At the left wall one ball of twelve falls into the bat.
-    assert sum(rewards) == pytest.approx(-200 * 10 / 12, abs=30)
+    # At the left wall one ball of six falls into the bat.
+    assert sum(rewards) == pytest.approx(-200 * 4 / 6, abs=40)
 
 
 def test_gymnasiums_checker_passes() -> None:
