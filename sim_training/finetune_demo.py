@@ -41,7 +41,7 @@ class FinetuneDemoOptions:
     """Folder for the runs, the plot and summary.json; an earlier demo in it is replaced."""
     robot_steps: int = 8_000
     """How long the robot learns."""
-    real_time_factor: float = 5.0
+    real_time_factor: float = 3.0
     """Simulated seconds a second."""
     seed: int = 1
     """Of training, robot and learning."""
