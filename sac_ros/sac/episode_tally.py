@@ -20,7 +20,7 @@ class EpisodeTally:
         """Of the last episode that was heard whole."""
         self.num_whole = 0
         self._robot_steps = robot_steps
-        self._key: tuple[int, int] = (-1, -1)
+        self._key: tuple[int, int] | None = None
         self._return, self._num_interventions, self._is_whole = 0.0, 0, False
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
@@ -31,11 +31,12 @@ class EpisodeTally:
     def add(self, transition: Transition) -> None:
         """Count one transition."""
         self._robot_steps += 1
-        episode, step = self._key
+        episode, step = self._key or (-1, -1)
         if transition.episode != episode:
             self._return, self._num_interventions = 0.0, 0
             self._is_whole = transition.step == 0
-            self.num_lost += transition.step
+            if self._key is not None:  # else we joined late, and lost nothing
+                self.num_lost += transition.step
         elif transition.step <= step:
             self.num_out_of_order += 1
             self._is_whole = False

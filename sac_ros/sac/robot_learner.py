@@ -74,6 +74,11 @@ class RobotLearner:
         self._columns = columns(task.obs_dim, task.action_dim)
         self._obs_low = np.array(contract.obs_low, dtype=np.float32)
         self._obs_high = np.array(contract.obs_high, dtype=np.float32)
+        # What can be refused comes before what must be closed again.
+        learner = self._make_learner()
+        prior = None
+        if settings.uses_prior and settings.checkpoint is not None:
+            prior = load_transitions(settings.checkpoint, settings.seed + 1)
         self.log = TransitionLog(
             settings.folder / "transitions",
             obs_dim=task.obs_dim,
@@ -88,10 +93,6 @@ class RobotLearner:
         self._bad: PolicyStatus | None = None
         for first, rows in self.log.open():
             self._take_over(online, first, rows)
-        learner = self._make_learner()
-        prior = None
-        if settings.uses_prior and settings.checkpoint is not None:
-            prior = load_transitions(settings.checkpoint, settings.seed + 1)
         self.fine_tuning = FineTuning(learner, settings.config, online, prior)
         self.fine_tuning.count_earlier(self.log.num_added)
         self.tally = EpisodeTally(settings.folder / "episodes.csv", self.log.num_added)

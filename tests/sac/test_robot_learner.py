@@ -1,0 +1,174 @@
+"""A learner that lives with a robot: what its folder holds, and what a new process makes of it."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from balancing_checkpoint import CONFIG, balancing_task, write_balancing_run
+
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.sac.checkpoint import Progress, load_learner, save_checkpoint
+from sac_ros.sac.fine_tuning_config import FineTuningConfig
+from sac_ros.sac.learner import SACLearner
+from sac_ros.sac.replay_buffer import ReplayBuffer
+from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerError, RobotLearnerSettings
+from sac_ros.sac.sac_v1 import SACV1Learner
+from sac_ros.sac.sac_v1_config import SACV1Config
+from sac_ros.task.transition import Transition
+
+TASK = balancing_task(max_episode_steps=10)
+RECIPE = FineTuningConfig(
+    warmup_steps=20, critic_steps=0, batch_size=16, buffer_capacity=1000, prior_anneal_steps=100
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, Path]:
+    return write_balancing_run(tmp_path, TASK)
+
+
+@contextmanager
+def living(
+    folder: Path, policy: Path, checkpoint: Path | None, recipe: FineTuningConfig = RECIPE
+) -> Iterator[RobotLearner]:
+    settings = RobotLearnerSettings(
+        folder=folder / "robot",
+        checkpoint=checkpoint,
+        uses_prior=checkpoint is not None,
+        config=recipe,
+        seed=0,
+        keep_policies=2,
+    )
+    with closing(RobotLearner(settings, OnnxPolicy.load(policy).contract)) as learner:
+        yield learner
+
+
+def act(learner: RobotLearner, num_steps: int, policy: int = 0) -> None:
+    """Do as many steps, in episodes of ten."""
+    for _ in range(num_steps):
+        number = learner.log.num_added
+        rng = np.random.default_rng(number)
+        learner.add(
+            Transition(
+                episode=number // 10,
+                step=number % 10,
+                obs=rng.normal(0.0, 0.1, 4).astype(np.float32),
+                action=rng.uniform(-1.0, 1.0, 1),
+                reward=1.0,
+                next_obs=rng.normal(0.0, 0.1, 4).astype(np.float32),
+                terminated=False,
+                truncated=number % 10 == 9,
+                policy=policy,
+            )
+        )
+
+
+def test_new_process_has_every_transition_and_the_learner_of_the_last(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 35)
+        learner.learn_while(lambda: True)
+        before, rows = learner.fine_tuning.learner.state(), learner.fine_tuning.online.rows(0, 35)
+    with living(tmp_path, *run) as learner:
+        state = learner.fine_tuning.learner.state()
+        assert learner.fine_tuning.robot_steps == 35 and state.num_updates == before.num_updates
+        np.testing.assert_array_equal(learner.fine_tuning.online.rows(0, 35), rows)
+        for name, tensor in before.tensors.items():
+            torch.testing.assert_close(state.tensors[name], tensor, rtol=0.0, atol=0.0)
+        act(learner, 15)
+        assert learner.tally.num_lost == 0
+    # The episode that both processes heard a part of is whole to neither.
+    episodes = (tmp_path / "robot" / "episodes.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in episodes] == ["robot_steps", "10", "20", "30", "50"]
+
+
+def test_simulators_moments_are_where_learning_goes_on(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    saved = load_learner(run[1]).state
+    with living(tmp_path, *run) as learner:
+        state = learner.fine_tuning.learner.state()
+        prior = learner.fine_tuning.prior
+    moments = [n for n in saved.tensors if n.startswith(("actor_optimizer.", "critic_optimizer."))]
+    assert any(saved.tensors[name].abs().max() > 0.0 for name in moments)
+    for name in moments:
+        torch.testing.assert_close(state.tensors[name], saved.tensors[name], rtol=0.0, atol=0.0)
+    assert prior is not None and len(prior) == 200
+
+
+def test_versions_only_grow_over_processes_and_old_policy_files_go(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    versions = []
+    for _ in range(2):
+        with living(tmp_path, *run) as learner:
+            act(learner, 25)
+            for _ in range(2):
+                learner.learn_while(lambda: True)
+                update = learner.make_update(num_rollbacks=0)
+                versions.append(update.header.version)
+                OnnxPolicy.from_bytes(update.policy, TASK.fingerprint)
+    assert versions == [1, 2, 3, 4]
+    kept = sorted(path.stem for path in (tmp_path / "robot" / "policies").glob("*.onnx"))
+    assert kept == ["00000003", "00000004"]
+
+
+def test_rollback_takes_the_learner_back_and_marks_all_that_the_bad_policy_did(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 25)
+        learner.learn_while(lambda: True)
+        good = learner.make_update(num_rollbacks=0).header.version
+        at_good = learner.fine_tuning.learner.state()
+        act(learner, 10, policy=good)
+        learner.learn_while(lambda: True)
+        bad = learner.make_update(num_rollbacks=0).header.version
+        act(learner, 6, policy=bad)
+
+        learner.roll_back(
+            PolicyStatus(version=good, good_version=good, bad_versions=(bad,), reason="it fell")
+        )
+        act(learner, 4, policy=bad)  # still on their way when the status came
+        act(learner, 3, policy=good)
+
+        assert learner.paused is not None and "it fell" in learner.paused
+        assert learner.learn_while(lambda: True) == 0 and not learner.has_news
+        (mark,) = learner.log.marks
+        assert (mark.first, mark.last, mark.kind) == (35, 44, "bad")
+        now = learner.fine_tuning.learner.state()
+        for name, tensor in at_good.tensors.items():
+            torch.testing.assert_close(now.tensors[name], tensor, rtol=0.0, atol=0.0)
+        learner.resume()
+        assert learner.learn_while(lambda: True) > 0
+
+
+def test_learns_from_scratch_without_a_checkpoint(tmp_path: Path, run: tuple[Path, Path]) -> None:
+    with living(tmp_path, run[0], None) as learner:
+        act(learner, 30)
+        assert learner.learn_while(lambda: True) == 30 and learner.has_news
+
+
+def test_checkpoint_of_another_robot_or_algorithm_is_refused(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    no_rows, progress = ReplayBuffer(300, 4, 1, seed=0), Progress(values={}, arrays={})
+    v1 = SACV1Learner(4, 1, SACV1Config(hidden_sizes=(8,), buffer_capacity=300), seed=0)
+    save_checkpoint(tmp_path / "v1", v1, no_rows, progress)
+    with (
+        pytest.raises(RobotLearnerError, match="another algorithm"),
+        living(tmp_path, run[0], tmp_path / "v1"),
+    ):
+        pass
+    wide = SACLearner(5, 1, CONFIG, seed=0)
+    save_checkpoint(tmp_path / "wide", wide, ReplayBuffer(300, 5, 1, seed=0), progress)
+    with (
+        pytest.raises(RobotLearnerError, match="obs_dim"),
+        living(tmp_path / "other", run[0], tmp_path / "wide"),
+    ):
+        pass
