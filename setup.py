@@ -55,6 +55,8 @@ setup(
         "bags": ["rosbags"],
         # Hyperparameter search.
         "tune": ["optuna"],
+        # What benchmarks/training_speed.py compares with.
+        "bench": ["sbx-rl", "stable-baselines3"],
         # ROS 2 from PyPI, for x86-64 Linux without a ROS 2 installation. One distribution a venv.
         "ros": [
             "ros-kilted-common-interfaces",

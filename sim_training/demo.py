@@ -127,6 +127,7 @@ def _train(folder: RunFolder, seed: int) -> None:
             *("--task", TASK, "--config", str(config), "--seed", str(seed)),
             *("--steps", str(MAX_STEPS), "--eval-every", "500", "--stop-at-return", "1000"),
             *("--out", str(folder.path)),
+            "--no-compiled",  # networks this small are trained before a compiler is done
         ]
     )
 

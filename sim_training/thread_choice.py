@@ -31,12 +31,16 @@ class ThreadChoice:
         threads: int | Literal["auto"],
         num_cores: int | None = None,
         clock_s: Callable[[], float] = time.perf_counter,
+        first_trial: int = FIRST_TRIAL,
+        trial_period_s: float = TRIAL_PERIOD_S,
     ) -> None:
         if num_cores is None:
             num_cores = len(os.sched_getaffinity(0))
         usable = tuple(n for n in CANDIDATES if n <= num_cores)
         self._candidates = usable if threads == "auto" else (threads,)
         self._clock_s = clock_s
+        self._first_trial = first_trial
+        self._trial_period_s = trial_period_s
         self._num_updates = 0
         self._recent_s: deque[float] = deque(maxlen=TRIAL_UPDATES)
         self._untried: list[int] = []
@@ -66,7 +70,9 @@ class ThreadChoice:
         if self._is_on_trial:
             if len(self._recent_s) == TRIAL_UPDATES or self._is_hopeless:
                 self._end_trial(now_s)
-        elif self._num_updates >= FIRST_TRIAL and now_s - self._tried_at_s >= TRIAL_PERIOD_S:
+        elif self._num_updates >= self._first_trial and (
+            now_s - self._tried_at_s >= self._trial_period_s
+        ):
             self._untried = list(self._candidates)
             self._begin_trial()
         elif self._is_slowed_down:

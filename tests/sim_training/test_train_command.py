@@ -213,7 +213,8 @@ def test_task_of_a_model_file_is_trained_on_executed_actions(tmp_path: Path) -> 
     task = RunFolder(folder).read_task()
     _, rows, _ = read_checkpoint(folder)
     first_actions = rows[:2, task.obs_dim : task.obs_dim + task.action_dim]
+    first_angles = rows[:2, :2]  # both scaled by the greatest command
     assert task.action.rate_limit is not None
-    # From rest, the safety filter lets through one period of the rate limit.
-    limits = np.array(task.action.rate_limit) * task.control_period_s
-    assert (np.abs(first_actions) <= limits / np.array(task.action.high) * (1.0 + 1e-5)).all()
+    # From where the arm is, the safety filter lets through one period of the rate limit.
+    limits = np.array(task.action.rate_limit) * task.control_period_s / np.array(task.action.high)
+    assert (np.abs(first_actions - first_angles) <= limits * (1.0 + 1e-5)).all()
