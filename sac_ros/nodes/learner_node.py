@@ -30,6 +30,7 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.policy_status import PolicyStatus, PolicyStatusError
 from sac_ros.policy.policy_update import pack_update
 from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.replay_buffer import NonFiniteTransitionError
 from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerSettings
 from sac_ros.sac.transition_log import TransitionLogError
 from sac_ros.task.transition import TransitionError
@@ -108,12 +109,11 @@ class LearnerNode(Node):
         task = self._learner.contract.task
         try:
             transition = transition_from_message(message, task.obs_dim, task.action_dim)
-        except TransitionError as error:
+            self._learner.add(transition)
+        except (TransitionError, NonFiniteTransitionError) as error:
             self._num_refused += 1
             self._warn(f"refused a transition: {error}")
             return
-        try:
-            self._learner.add(transition)
         except TransitionLogError as error:
             self._num_unsaved += 1
             self._warn(str(error))

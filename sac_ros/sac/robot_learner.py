@@ -33,11 +33,13 @@ from sac_ros.sac.onnx_export import policy_bytes
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.transition_log import Mark, TransitionLog
-from sac_ros.task.transition import Transition, columns
+from sac_ros.task.transition import Transition, TransitionError, columns
 
 NUM_SNAPSHOTS = 16
 """Learners of the newest policies that are kept, to go back to."""
 SAVE_PERIOD_S = 30.0
+ACTION_TOLERANCE = 1e-6
+"""What the way from action to command and back may round."""
 PACKAGES = ("sac_ros", "torch", "numpy", "onnx", "onnxruntime")
 
 
@@ -104,15 +106,21 @@ class RobotLearner:
         self._export(np.array(contract.golden.obs, dtype=np.float32))
 
     def add(self, transition: Transition) -> None:
-        """Keep a transition for good, and learn from it; raise TransitionLogError (full disk)."""
+        """Keep a transition for good, and learn from it.
+
+        Raises TransitionError or NonFiniteTransitionError for one that is refused, which changes
+        nothing, and TransitionLogError (full disk) for one that is learned from but not kept.
+        """
+        if np.abs(transition.action).max() > 1.0 + ACTION_TOLERANCE:
+            raise TransitionError(f"the action {transition.action} lies outside of [-1, 1]")
+        self.fine_tuning.add(transition)
         self._first_of_version.setdefault(transition.policy, self.log.num_added)
         if self._bad is not None and transition.policy not in self._bad.bad_versions:
             self._mark_bad()
         np.minimum(self._obs_low, transition.obs, out=self._obs_low)
         np.maximum(self._obs_high, transition.obs, out=self._obs_high)
-        # Learned from even when the disk is full: that it is lost after the end harms less.
-        self.fine_tuning.add(transition)
         self.tally.add(transition)
+        # Last: that it is lost after the end, when the disk is full, harms less than not learning.
         self.log.append(transition)
 
     def learn_while(self, has_time: Callable[[], bool]) -> int:

@@ -66,7 +66,8 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
     expected = len(HEADER) + 2 * obs_dim + action_dim
     if row.shape != (expected,):
         raise TransitionError(f"transition has shape {row.shape}, expected ({expected},)")
-    if not np.isfinite(row).all():
+    # The range of float32, in which a learner computes; false for a NaN too.
+    if not (np.abs(row) <= np.finfo(np.float32).max).all():
         raise TransitionError("transition holds a number that is not finite")
     header, rest = row[: len(HEADER)], row[len(HEADER) :]
     for label, value in zip(HEADER, header, strict=True):

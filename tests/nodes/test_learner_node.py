@@ -229,15 +229,17 @@ def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(
                 next_obs=np.zeros(4, np.float32), terminated=False, truncated=False,
             )
         )  # fmt: skip
-        bad = [Float64MultiArray(data=good.data) for _ in range(5)]
+        bad = [Float64MultiArray(data=good.data) for _ in range(7)]
         bad[0].data = []
         bad[1].data = list(good.data) * 1000
         bad[2].data[2] = float("nan")  # the reward
         bad[3].data[3] = 0.5  # terminated
         bad[4].data[0] = -1.0  # episode
+        bad[5].data[7] = 1e300  # obs, infinite as a float32
+        bad[6].data[11] = 1.5  # action
         for message in bad:
             watcher.transitions.publish(message)
-        watcher.wait(lambda: watcher.learning["messages refused"] == "5", "the refusals")
+        watcher.wait(lambda: watcher.learning["messages refused"] == "7", "the refusals")
         assert watcher.steps() == 0
         for episode in range(4):
             watcher.send(episode, 40)

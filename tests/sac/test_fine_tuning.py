@@ -1,18 +1,20 @@
 """When a learner on a robot takes which update on which transitions."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 
 import numpy as np
 import pytest
 import torch
+from source_tree import ROOT
 
 from sac_ros.sac.fine_tuning import DivergedError, FineTuning, Phase, adapted_state
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import SACLearner, SACMetrics
 from sac_ros.sac.replay_buffer import Batch, ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
+from sac_ros.task.strict_yaml import read_mapping, read_yaml
 from sac_ros.task.transition import Transition
 
 SAC = SACConfig(hidden_sizes=(8,), batch_size=32, buffer_capacity=1000)
@@ -59,6 +61,12 @@ def add(tuning: FineTuning, num_steps: int) -> None:
 def weights(tuning: FineTuning, part: str) -> torch.Tensor:
     tensors = tuning.learner.state().tensors
     return torch.cat([t.flatten() for name, t in tensors.items() if name.startswith(f"{part}.")])
+
+
+def test_file_of_the_recipe_names_every_setting_with_its_default() -> None:
+    path = ROOT / "config" / "fine_tuning.yaml"
+    assert read_yaml(path, FineTuningConfig) == FineTuningConfig()
+    assert set(read_mapping(path)) == {field.name for field in fields(FineTuningConfig)}
 
 
 def test_nothing_is_learned_in_the_warm_up_and_its_updates_are_made_up_for() -> None:

@@ -182,9 +182,10 @@ def test_malformed_row_is_refused() -> None:
     row = pack(transition())
     with pytest.raises(TransitionError, match="shape"):
         unpack(row[:-1], obs_dim=3, action_dim=2)
-    row[2] = np.nan
-    with pytest.raises(TransitionError, match="not finite"):
-        unpack(row, obs_dim=3, action_dim=2)
+    for value in (np.nan, np.inf, -np.inf, 1e300):  # the last is infinite as a float32
+        row[2] = value
+        with pytest.raises(TransitionError, match="not finite"):
+            unpack(row, obs_dim=3, action_dim=2)
 
 
 @pytest.mark.parametrize(
