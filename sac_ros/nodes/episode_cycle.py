@@ -112,6 +112,7 @@ class EpisodeCycle:
     def start(self, now_s: float) -> None:
         """Begin: with a reset where episodes have one, else with the first observation."""
         self._last_tick_s = now_s
+        self.trouble = None
         self._begin_episode(now_s)
         if self._resets_between_episodes:
             self._enter(Phase.RESETTING, now_s)
@@ -179,7 +180,6 @@ class EpisodeCycle:
     def release(self, now_s: float) -> None:
         """Begin anew after `latch`, as after an activation."""
         if self._phase is Phase.LATCHED:
-            self.trouble = None
             self.start(now_s)
             self._control_loop.interrupt()  # we have commanded it all the time
 
