@@ -42,7 +42,8 @@ class StampOrder:
         if delay_s - self._least_delay_s > self._max_delay_s:
             return (
                 f"{delay_s - self._least_delay_s:.3f} s longer on its way than others, more than"
-                f" {self._max_delay_s} s"
+                f" {self._max_delay_s} s; if its publisher's clock was changed, activate the node"
+                " again, and for a simulation set use_sim_time"
             )
         return None
 

@@ -23,6 +23,7 @@ _ONNXRUNTIME_REFUSALS = (
     onnxruntime_errors.InvalidProtobuf,
     onnxruntime_errors.NotImplemented,
     onnxruntime_errors.RuntimeException,
+    UnicodeDecodeError,  # a name in the graph that is no text
 )
 
 

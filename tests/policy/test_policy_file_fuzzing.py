@@ -12,6 +12,8 @@ sys.path.append(str(ROOT / "benchmarks"))
 
 from policy_file_fuzzing import forge, judge_batch, mutate, verdict
 
+from sac_ros.policy.contract import DIGEST_KEY, DIGEST_PLACEHOLDER, seal
+from sac_ros.policy.onnx_file import metadata_spans
 from sac_ros.task.task_spec import load_task
 
 
@@ -34,6 +36,15 @@ def test_forged_file_is_refused_or_computes_what_its_golden_pairs_say(policy: Pa
     counts = judge_batch(policy, True, [(0, 1, n) for n in range(400)])
     assert counts["refused"] > 200
     assert set(counts) <= {"refused", "unchanged", "loaded"}, counts
+
+
+@pytest.mark.parametrize("name", [b"MatMul", b"Add"])
+def test_forged_name_that_is_no_text_is_refused(policy: Path, name: bytes) -> None:
+    content = policy.read_bytes()
+    span = metadata_spans(content)[DIGEST_KEY]
+    blank = content[: span.start] + DIGEST_PLACEHOLDER.encode() + content[span.end :]
+    assert name in blank
+    assert verdict(seal(blank.replace(name, b"\xff" + name[1:]))) == "refused"
 
 
 def test_changes_reach_every_part_of_the_file(policy: Path) -> None:
