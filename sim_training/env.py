@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskSpec, generic_task
 from sim_training.box_env import BoxEnv, EnvError, NormalizedActionEnv
+from sim_training.env_memory import refuse_more_envs_than_fit
 from sim_training.episode_replay import ReplayableEnv
 from sim_training.image_env import (
     ATARI_SETTINGS,
@@ -73,6 +74,7 @@ def make_vector_env(
         env = make_env(task, perturbation=perturbation)
         return ReplayableEnv(with_signed_reward(env) if is_atari(task.name) else env)
 
+    refuse_more_envs_than_fit(make, num_envs)
     return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
@@ -102,13 +104,13 @@ def executed_action(
     left of it; it is that which explains what followed. All others take what they are given.
     """
     executed = action.copy()
-    for index, has_ended in enumerate(ended):
-        # The vector environment moves what the last step of an episode said into `final_info`.
-        own_info = cast(
-            Mapping[str, NDArray[np.float64]], info["final_info"] if has_ended else info
-        )
-        if "executed_action" in own_info:
-            executed[index] = own_info["executed_action"][index]
+    # The vector environment moves what the last step of an episode said into `final_info`.
+    for rows, key in ((~ended, None), (ended, "final_info")):
+        if not rows.any():
+            continue
+        said = cast(Mapping[str, NDArray[np.float64]], info if key is None else info[key])
+        if "executed_action" in said:
+            executed[rows] = said["executed_action"][rows]
     return executed
 
 

@@ -91,7 +91,7 @@ class TerminalDisplay:
     ) -> None:
         """Redraw the bar."""
         self._shown_at_s = time.monotonic()
-        words = _words(progress, self._steps, steps_per_s, training_return)
+        words = status_words(progress, self._steps, steps_per_s, training_return)
         self._progress.update(self._bar, completed=progress.step, words=words)
         self._progress.refresh()
 
@@ -127,7 +127,7 @@ class LineDisplay:
     ) -> None:
         """Print the status as one line."""
         self._shown_at_s = time.monotonic()
-        self.say(_words(progress, self._steps, steps_per_s, training_return))
+        self.say(status_words(progress, self._steps, steps_per_s, training_return))
 
     def say(self, line: str) -> None:
         """Print a line at once, also into a pipe."""
@@ -150,9 +150,10 @@ def said_on(display: ProgressDisplay) -> Iterator[None]:
         logger.setLevel(level_before)
 
 
-def _words(
+def status_words(
     progress: TrainingProgress, steps: int, steps_per_s: float, training_return: float | None
 ) -> str:
+    """Say how far training is, how fast, how long it still takes, and what it earns."""
     words = [f"step {progress.step}/{steps}"]
     if steps_per_s > 0.0:
         words.append(f"{steps_per_s:.0f} steps/s")

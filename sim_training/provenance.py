@@ -41,6 +41,12 @@ def command_line(subcommand: str, argv: Sequence[str]) -> str:
     return shlex.join(["sac-ros", subcommand, *argv])
 
 
+def resume_command(command: str) -> str:
+    """Return the command that goes on with what `command` began or resumed."""
+    words = shlex.split(command)
+    return command if "--resume" in words else shlex.join([*words, "--resume"])
+
+
 def package_versions() -> dict[str, str]:
     """Return the version of each installed package that matters."""
     versions = {}

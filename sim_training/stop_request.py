@@ -34,3 +34,28 @@ class StopRequest:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+
+
+class PatientStopRequest(StopRequest):
+    """For a process that another one stops: however often it is told to, it saves first.
+
+    Such a process is started with both signals held back, so that none comes before it can be
+    remembered. SIGINT stays so: Ctrl-C goes to the one that started it, which then sends SIGTERM.
+    """
+
+    def __enter__(self) -> "PatientStopRequest":
+        super().__enter__()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Hold it back again: Python itself stops remembering when a process ends."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number)

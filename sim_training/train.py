@@ -1,9 +1,8 @@
 """`sac-ros train`: the whole loop, from the first random action to the exported policy."""
 
 import math
-import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,11 +13,13 @@ from sac_ros.task.task_spec import TaskSpec
 from sim_training.actor_evaluation import ActorEvaluation
 from sim_training.env import executed_action, successor_obs
 from sim_training.export import export_actor
-from sim_training.progress_display import make_display, said_on
-from sim_training.provenance import command_line
+from sim_training.progress_display import ProgressDisplay, make_display, said_on
+from sim_training.provenance import command_line, resume_command
+from sim_training.seed_runs.seed_runs import run_seeds
+from sim_training.seed_runs.seeds_request import read_seeds_request
 from sim_training.stop_request import StopRequest
 from sim_training.thread_choice import ThreadChoice
-from sim_training.train_options import TrainRequest, read_train_request
+from sim_training.train_options import TrainRequest, read_train_options, read_train_request
 from sim_training.training_config import task_of
 from sim_training.training_log import TrainingLog
 from sim_training.training_run import TrainingRun
@@ -29,16 +30,33 @@ class TrainingStoppedError(InputError):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train as the command line says; return the exit status."""
+    """Train as the command line says, one seed or several; return the exit status."""
+    options = read_train_options(argv)
+    if options.seeds is not None:
+        return run_seeds(read_seeds_request(options, options.seeds, argv))
+    return train_one(argv, StopRequest(), make_display)
+
+
+def train_one(
+    argv: Sequence[str], stop: StopRequest, make_display: Callable[[int], ProgressDisplay]
+) -> int:
+    """Train one seed, until `stop`, on the display made for its number of steps."""
     request = read_train_request(argv)
     # Moments of Adam fade into denormal numbers, with which a processor is ten times slower.
     torch.set_flush_denormal(True)
     task = task_of(request.config)
     with request.folder.locked():
-        return train(request, task, command_line("train", argv))
+        display = make_display(request.config.steps)
+        return train(request, task, command_line("train", argv), stop, display)
 
 
-def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
+def train(
+    request: TrainRequest,
+    task: TaskSpec,
+    command: str,
+    stop: StopRequest,
+    display: ProgressDisplay,
+) -> int:
     """Train until the last step, the wanted return or a signal; return the exit status."""
     config, sac, folder = request.config, request.config.sac, request.folder
     run = TrainingRun(config, task, folder)
@@ -51,8 +69,8 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
 
     try:
         with (
-            StopRequest() as stop,
-            make_display(config.steps) as display,
+            stop,
+            display,
             said_on(display),
             TrainingLog(folder, progress) as log,
         ):
@@ -125,12 +143,6 @@ def train(request: TrainRequest, task: TaskSpec, command: str) -> int:
         ) from error
     print(f"wrote {folder.policy} after {progress.step} steps and {progress.wall_s:.0f} s")
     return 0
-
-
-def resume_command(command: str) -> str:
-    """Return the command that goes on with the run that `command` began or resumed."""
-    words = shlex.split(command)
-    return command if "--resume" in words else shlex.join([*words, "--resume"])
 
 
 def _refuse_divergence(metrics: Metrics, step: int) -> None:

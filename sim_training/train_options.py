@@ -29,6 +29,26 @@ class TrainOptions:
     """Go on exactly with the run in that folder; settings that are not given are its own."""
     config: Path | None = None
     """YAML file of the algorithm's settings, such as config/sac.yaml; options override it."""
+    seeds: tuple[int, ...] | None = None
+    """Instead of --seed: a run each, side by side, on one thread each unless --threads is given;
+    in OUT/seed_N, where OUT is runs/TASK_seeds if it is not given."""
+    jobs: int | None = None
+    """With --seeds, how many train at the same time; None means as many as there are cores."""
+
+    def __post_init__(self) -> None:
+        """Refuse seeds that cannot be trained side by side."""
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if self.seeds is None:
+            if self.jobs is not None:
+                raise ValueError("jobs goes with seeds: give --seeds 1 2 3 too, or drop --jobs")
+            return
+        if not self.seeds:
+            raise ValueError("seeds must be one or more numbers, such as --seeds 1 2 3")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be different from one another, got {self.seeds}")
+        if not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(f"seeds must be in [0, 2^32), got {self.seeds}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +60,19 @@ class TrainRequest:
     resume: bool
 
 
+def read_train_options(argv: Sequence[str]) -> TrainOptions:
+    """Parse a command line over the built-in defaults; raise OptionError."""
+    return _parse(argv, _default_of(_given_algorithm(argv)))
+
+
 def read_train_request(argv: Sequence[str]) -> TrainRequest:
     """Resolve a command line: built-in defaults, below --config or the resumed run, below options.
 
     Raises OptionError, ConfigError or RunFolderError.
     """
+    options = read_train_options(argv)
     default = _default_of(_given_algorithm(argv))
-    options = _parse(argv, default)
-    folder = RunFolder(options.out or _default_folder(options.training))
+    folder = RunFolder(options.out or default_folder(options.training, str(options.training.seed)))
     if options.resume:
         folder.require_checkpoint()
         default = _stored_config(folder, _given_algorithm(argv))
@@ -101,10 +126,11 @@ def _parse(argv: Sequence[str], default: TrainingConfig) -> TrainOptions:
     )
 
 
-def _default_folder(config: TrainingConfig) -> Path:
+def default_folder(config: TrainingConfig, what: str) -> Path:
+    """Return runs/TASK_what; raise OptionError where no task is given."""
     if config.task is None and config.env is None:
         raise OptionError(
             "give --task half_cheetah, --env Pendulum-v1, or the --out folder of a run to --resume"
         )
     name = Path(config.task).stem if config.task is not None else str(config.env)
-    return Path("runs") / f"{name.replace(':', '_').replace('/', '_')}_{config.seed}"
+    return Path("runs") / f"{name.replace(':', '_').replace('/', '_')}_{what}"

@@ -89,11 +89,14 @@ def execution_of(config: TrainingConfig) -> Execution:
     try:
         device = torch.device(config.device)
     except RuntimeError as error:
+        raise ConfigError(f"device {config.device!r} is unknown; use cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {config.device!r} is not supported; use cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"device {config.device!r} is not one that torch knows; use cpu or cuda"
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device 'cuda' is not available here; use --device cpu")
+            f"device {config.device!r} is not available, there are {torch.cuda.device_count()} CUDA"
+            " devices here; use --device cpu"
+        )
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if has_fast_bfloat16(device) else "float32"

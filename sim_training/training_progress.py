@@ -58,7 +58,7 @@ class TrainingProgress:
         self.step += len(reward)
         self.episode_return += reward
         self.episode_length += 1
-        for obs in (successor, next_obs):
+        for obs in (successor,) if successor is next_obs else (successor, next_obs):
             np.minimum(self.obs_low, obs.min(axis=0), out=self.obs_low)
             np.maximum(self.obs_high, obs.max(axis=0), out=self.obs_high)
 

@@ -25,8 +25,8 @@ TINY = (
 """Networks and counts small enough for a second of training, and no wait for a compiler."""
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start `sac-ros` as a process of its own."""
+def start(*arguments: str, own_group: bool = False) -> subprocess.Popen[str]:
+    """Start `sac-ros` as a process of its own, as a terminal does if it is to have its group."""
     program = "from sac_ros.command_line import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -34,6 +34,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
+        process_group=0 if own_group else None,
     )
 
 

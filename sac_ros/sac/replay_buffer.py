@@ -4,7 +4,6 @@ Shapes: n transitions added at once, B batch, O obs_dim, A action_dim, W = 2 O +
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sac_ros.errors import InputError
+from sac_ros.sac.available_memory import available_memory_bytes
 
 _FLOAT_BYTES = 4
 _ROWS = "rows"
@@ -194,7 +194,7 @@ def _allocate(capacity: int, row_width: int) -> Tensor:
 def refuse_if_too_large(capacity: int, row_bytes: int) -> None:
     """Raise BufferMemoryError if the machine has no room for so many rows."""
     needed = capacity * row_bytes
-    available = _available_memory_bytes()
+    available = available_memory_bytes()
     # Asked beforehand: Linux grants more than it has and kills the process hours later.
     if needed > available:
         raise BufferMemoryError(
@@ -202,16 +202,3 @@ def refuse_if_too_large(capacity: int, row_bytes: int) -> None:
             f" {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available;"
             f" lower buffer_capacity to at most {available // row_bytes}"
         )
-
-
-def _available_memory_bytes() -> int:
-    """Return what the system says can be used, or the container's limit where that is lower."""
-    limits = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    container_limit = Path("/sys/fs/cgroup/memory.max")
-    if container_limit.is_file() and (text := container_limit.read_text().strip()).isdigit():
-        limits.append(int(text))
-    return min(limits, default=2**63)

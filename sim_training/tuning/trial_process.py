@@ -1,16 +1,14 @@
 """One trial of a search: a `sac-ros train` of its own, watched through its progress.csv."""
 
 import csv
-import ctypes
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sim_training.parent_death import end_with_parent
 from sim_training.run_folder import RunFolder
-
-_PR_SET_PDEATHSIG = 1
 
 
 class TrialProcess:
@@ -30,7 +28,7 @@ class TrialProcess:
                 stderr=log,
                 # Ctrl-C comes to the search alone, which then stops its trials in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     @property
@@ -71,8 +69,3 @@ def read_evaluations(folder: RunFolder) -> list[tuple[int, float]]:
         return []
     # The last row may be written at this moment: it has its last column once it is whole.
     return [(int(row["step"]), float(row["return_mean"])) for row in rows if row.get("return_max")]
-
-
-def _end_with_parent() -> None:
-    """Have Linux send SIGTERM to this process when its parent dies, even by kill -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

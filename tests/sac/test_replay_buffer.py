@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from sac_ros.sac import replay_buffer
+from sac_ros.sac.available_memory import available_memory_bytes
 from sac_ros.sac.replay_buffer import (
     Batch,
     BufferMemoryError,
@@ -140,7 +141,7 @@ def test_non_finite_transition_is_refused_by_name_and_not_stored(part: str, valu
 def test_buffer_that_does_not_fit_is_refused_with_the_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replay_buffer, "_available_memory_bytes", lambda: 2**30)
+    monkeypatch.setattr(replay_buffer, "available_memory_bytes", lambda: 2**30)
 
     # 2 * 3 + 2 + 3 floats of 4 bytes are 44 a row.
     with pytest.raises(BufferMemoryError, match=r"needs 4\.1 GiB, 1\.0 GiB .* at most 24403223"):
@@ -148,4 +149,4 @@ def test_buffer_that_does_not_fit_is_refused_with_the_numbers(
 
 
 def test_available_memory_is_read_from_the_system() -> None:
-    assert 2**20 < replay_buffer._available_memory_bytes() < 2**50
+    assert 2**20 < available_memory_bytes() < 2**50

@@ -41,16 +41,32 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("--env", "Pendulum-v1", "--steps", "many"), "many"),
         (("--env", "Pendulum-v1", "--seed", "-1"), "seed must be in [0, 2^32)"),
         (("--env", "Pendulum-v1", "--stop-at-return", "nan"), "stop_at_return must be finite"),
-        (("--env", "Pendulum-v1", "--device", "gpu"), "device 'gpu'"),
+        (("--env", "Pendulum-v1", "--device", "gpu"), "device 'gpu' is unknown"),
+        (("--env", "Pendulum-v1", "--device", "mps"), "device 'mps' is not supported"),
+        (("--env", "Pendulum-v1", "--device", "meta"), "device 'meta' is not supported"),
+        (("--env", "Pendulum-v1", "--device", "cuda:99"), "device 'cuda:99' is not available"),
         (("--env", "Pendulum-v1", "extra"), "extra"),
         (("--env", "Pendulum-v1", "--config", "nowhere.yaml"), "nowhere.yaml"),
         (("--env", "Pendulum-v1", "--num-envs", "2000000"), "num_envs must be at most"),
+        (("--task", "half_cheetah", "--num-envs", "1000000"), "MiB an environment"),
+        (
+            ("--env", "Pendulum-v1", "--sac.batch-size", "300", "--sac.buffer-capacity", "299"),
+            "buffer_capacity must be at least batch_size, got 299",
+        ),
         (("--env", "Pendulum-v1", "--sac.buffer-capacity", "99999999999"), "buffer_capacity"),
         *(
             (("--env", "Pendulum-v1", f"--{name}", value), f"must be at least 1, got {value}")
             for name in ("steps", "num-envs", "eval-every", "eval-episodes", "checkpoint-every")
             for value in ("0", "-3")
         ),
+        *(
+            (("--env", "Pendulum-v1", f"--sac.{name}", value), f"got {value}")
+            for name in ("batch-size", "buffer-capacity", "num-critics")
+            for value in ("0", "-3")
+        ),
+        (("--env", "Pendulum-v1", "--sac.hidden-sizes", "16", "0"), "got (16, 0)"),
+        (("--env", "Pendulum-v1", "--sac.learning-starts", "-1"), "got -1"),
+        (("--env", "Pendulum-v1", "--sac.utd-ratio", "0"), "got 0.0"),
         (("--env", "Pendulum-v1", "--threads", "0"), "threads must be at least 1"),
         (("--env", "Pendulum-v1", "--log-every", "0"), "log_every must be at least 1"),
     ],

@@ -1,0 +1,16 @@
+"""How much memory can still be asked for."""
+
+from pathlib import Path
+
+
+def available_memory_bytes() -> int:
+    """Return what the system says can be used, or the container's limit where that is lower."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    container_limit = Path("/sys/fs/cgroup/memory.max")
+    if container_limit.is_file() and (text := container_limit.read_text().strip()).isdigit():
+        limits.append(int(text))
+    return min(limits, default=2**63)

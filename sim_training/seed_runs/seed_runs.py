@@ -1,0 +1,154 @@
+"""`sac-ros train --seeds`: ordinary runs that differ in their seed, side by side."""
+
+from multiprocessing.connection import wait
+
+import numpy as np
+
+from sac_ros.errors import InputError
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.sac.checkpoint import load_actor
+from sim_training.checkpoint_reading import read_settled
+from sim_training.provenance import resume_command
+from sim_training.seed_runs.seed_process import SeedProcess, Status
+from sim_training.seed_runs.seeds_display import SeedsDisplay, make_seeds_display
+from sim_training.seed_runs.seeds_request import SeedRun, SeedsRequest
+from sim_training.stop_request import StopRequest
+from sim_training.training_progress import LoopState, TrainingProgress
+
+POLL_S = 0.2
+
+
+class SeedsFailedError(InputError):
+    """Some seeds could not be trained."""
+
+
+def run_seeds(request: SeedsRequest) -> int:
+    """Train every seed that is not finished; return the exit status.
+
+    Raises SeedsFailedError, when all others are trained, if some cannot be.
+    """
+    seeds = [run.seed for run in request.runs]
+    go_on = resume_command(request.command)
+    with (
+        StopRequest() as stop,
+        make_seeds_display(seeds, request.runs[0].config.steps) as display,
+    ):
+        training = SeedTraining(request, display)
+        try:
+            training.run(stop)
+        finally:
+            # Nothing is left to kill, unless a second signal does not want to wait.
+            training.kill()
+    failures = [f"seed {seed}: {reason}" for seed, reason in training.failures.items()]
+    if stop.received is not None and len(training.finished) + len(failures) < len(seeds):
+        but = f" but {'; '.join(failures)}" if failures else ""
+        print(f"stopped by {stop.received.name}, everything is saved{but}; go on with: {go_on}")
+        return stop.exit_status
+    if training.finished:
+        print(summary(training.finished))
+        print(f"see them together with: sac-ros report {request.out}")
+    if failures:
+        raise SeedsFailedError(
+            f"{len(failures)} of {len(seeds)} seeds failed: {'; '.join(failures)}. To try again,"
+            f" go on with: {go_on}"
+        )
+    return 0
+
+
+class SeedTraining:
+    """The seeds that wait, train, have finished and have failed."""
+
+    def __init__(self, request: SeedsRequest, display: SeedsDisplay) -> None:
+        self.finished: dict[int, float] = {}
+        """Mean return of each finished seed's last evaluation."""
+        self.failures: dict[int, str] = {}
+        """Why, by seed."""
+        self._jobs = request.jobs
+        self._display = display
+        self._waiting = list(request.runs)
+        self._training: list[SeedProcess] = []
+
+    def run(self, stop: StopRequest) -> None:
+        """Return when every seed has finished or failed; after a signal, when all are saved."""
+        while self._training or (self._waiting and stop.received is None):
+            while self._waiting and len(self._training) < self._jobs and stop.received is None:
+                self._begin(self._waiting.pop(0))
+            if stop.received is not None:
+                for process in self._training:
+                    process.ask_to_stop()
+            wait([p.connection for p in self._training if p.connection is not None], POLL_S)
+            for process in list(self._training):
+                # Before its messages, so that none of a process that has just ended is missed.
+                status = process.exit_status
+                self._show_messages(process, is_stopping=stop.received is not None)
+                if status is not None:
+                    self._training.remove(process)
+                    self._note_end(process, status, stop)
+
+    def kill(self) -> None:
+        """End at once whatever still trains."""
+        for process in self._training:
+            process.kill()
+
+    def _begin(self, run: SeedRun) -> None:
+        progress = finished_progress(run)
+        if progress is None:
+            self._training.append(SeedProcess(run, self._display.status_period_s))
+            return
+        self._display.say(f"seed {run.seed}: finished before, nothing is left to do")
+        self._note_finished(run, progress)
+
+    def _show_messages(self, process: SeedProcess, is_stopping: bool) -> None:
+        seed = process.run.seed
+        for message in process.messages():
+            if isinstance(message, Status):
+                self._display.show(seed, message.step, message.words)
+            elif not is_stopping:  # then all say one thing, which is said once for all of them
+                self._display.say(f"seed {seed}: {message.text}")
+
+    def _note_end(self, process: SeedProcess, status: int, stop: StopRequest) -> None:
+        run = process.run
+        progress = finished_progress(run)
+        if status == 0 and progress is not None:
+            self._note_finished(run, progress)
+        elif stop.received is None or status not in STOPPED:
+            self.failures[run.seed] = process.failure()
+            self._display.say(f"seed {run.seed} failed: {self.failures[run.seed]}")
+
+    def _note_finished(self, run: SeedRun, progress: TrainingProgress) -> None:
+        evaluation = progress.evaluations[-1]
+        self.finished[run.seed] = evaluation.return_mean
+        self._display.show(run.seed, progress.step, f"finished, eval {evaluation.return_mean:.1f}")
+
+
+def finished_progress(run: SeedRun) -> TrainingProgress | None:
+    """Return the saved progress of a run whose policy of its last step is there, or None."""
+    folder = run.folder
+    if not (folder.has_checkpoint and folder.policy.exists()):
+        return None
+    try:
+        saved = read_settled(load_actor, folder.checkpoint)
+        progress = LoopState.from_checkpoint(saved.progress).progress
+        policy = OnnxPolicy.load(folder.policy)
+    except InputError:
+        return None  # whatever is wrong with it, resuming says so
+    has_all_steps = progress.step >= run.config.steps or progress.is_solved(
+        run.config.stop_at_return
+    )
+    # It may have been exported before the end, and training can be given more steps.
+    is_exported = policy.contract.provenance.steps == progress.step
+    return progress if has_all_steps and is_exported and progress.is_evaluated else None
+
+
+def summary(return_means: dict[int, float]) -> str:
+    """Say in a line what several seeds have come to."""
+    values = np.array(list(return_means.values()))
+    each = ", ".join(f"{value:.1f} (seed {seed})" for seed, value in sorted(return_means.items()))
+    return (
+        f"final evaluation return {values.mean():.1f} ± {values.std():.1f}, mean and population"
+        f" standard deviation over {len(values)} seed{'s' * (len(values) > 1)}: {each}"
+    )
+
+
+STOPPED = (130, 143)
+"""Exit statuses of a training that has saved itself at a signal."""

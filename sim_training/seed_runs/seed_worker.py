@@ -1,0 +1,97 @@
+"""The process that trains one seed: `sac-ros train`, with a pipe in place of a terminal."""
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+
+from sac_ros.errors import InputError
+from sim_training.progress_display import status_words
+from sim_training.seed_runs.seed_process import Line, Message, Status
+from sim_training.stop_request import PatientStopRequest
+from sim_training.train import train_one
+from sim_training.training_progress import TrainingProgress
+
+
+def main() -> None:
+    """Train as the arguments say: number of the pipe, seconds between two statuses, the options."""
+    number, period_s, *words = sys.argv[1:]
+    # The compiler's processes must not keep the pipe open.
+    os.set_inheritable(int(number), False)
+    connection = Connection(int(number), readable=False)
+    display = MessageDisplay(connection, float(period_s))
+    try:
+        with contextlib.redirect_stdout(_SaidLines(display.say)):
+            sys.exit(train_one(words, PatientStopRequest(), display.of_steps))
+    except InputError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"{error.strerror or error}{where}", file=sys.stderr)
+    sys.exit(2)
+
+
+class MessageDisplay:
+    """A display that hands everything on to the process which shows it."""
+
+    def __init__(self, connection: Connection, period_s: float) -> None:
+        self._connection = connection
+        self._period_s = period_s
+        self._shown_at_s = time.monotonic()
+        self._steps = 0
+
+    def of_steps(self, steps: int) -> "MessageDisplay":
+        """Return this display, for a run of that many steps."""
+        self._steps = steps
+        return self
+
+    def __enter__(self) -> "MessageDisplay":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing to restore."""
+
+    def is_due(self) -> bool:
+        """Return whether the period has passed."""
+        return time.monotonic() - self._shown_at_s >= self._period_s
+
+    def show(
+        self, progress: TrainingProgress, steps_per_s: float, training_return: float | None
+    ) -> None:
+        """Send the status."""
+        self._shown_at_s = time.monotonic()
+        words = status_words(progress, self._steps, steps_per_s, training_return)
+        self._send(Status(progress.step, words))
+
+    def say(self, line: str) -> None:
+        """Send a line."""
+        self._send(Line(line))
+
+    def _send(self, message: Message) -> None:
+        # Without anyone to tell it to, the run is saved all the same.
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send(message)
+
+
+class _SaidLines(io.StringIO):
+    """Says each line that is printed."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._say(line)
+        return len(text)
