@@ -17,7 +17,7 @@ from sac_ros.errors import InputError
 from sac_ros.sac.algorithm_config import AlgorithmConfig
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 # Only names this package gives are ever removed.
 _OURS = ("state-*.safetensors", "progress-*.json", "replay-*.safetensors", "manifest-*.draft")
