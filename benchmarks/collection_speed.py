@@ -6,6 +6,8 @@
 AsyncVectorEnv that are only stepped with random actions, in turns. Also weighs a replay buffer.
 """
 
+import contextlib
+import io
 import json
 import shlex
 import statistics
@@ -106,7 +108,7 @@ class SteppedVectorEnv:
 def collection_steps_per_s(options: Options) -> float:
     """Train without an update: everything else of the loop runs, logs and progress included."""
     task = gymnasium_task(options.env)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         folder = RunFolder(Path(scratch))
         display = StepTimes(options.steps)
         config = TrainingConfig(
