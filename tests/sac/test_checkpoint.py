@@ -229,10 +229,10 @@ def test_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_format_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sac_ros.sac.checkpoint.FORMAT", 2)
+    monkeypatch.setattr("sac_ros.sac.checkpoint.FORMAT", 3)
     Run().save(folder)
 
-    with pytest.raises(CheckpointError, match="has format 2, this sac_ros reads 1"):
+    with pytest.raises(CheckpointError, match="has format 3, this sac_ros reads 2"):
         Run.loaded(folder)
 
 
