@@ -35,7 +35,9 @@ class UpdateFunction:
     ) -> None:
         self._function = function
         self._optimizers = optimizers
-        self._compiled = execution.compiled and _can_compile()
+        self._compiled = execution.compiled
+        if execution.compiled:
+            _prepare_compiler()
         self._is_cuda = torch.device(execution.device).type == "cuda"
         self._compiled_for: dict[_Key, Function] = {}
 
@@ -95,13 +97,16 @@ _WITHOUT_COMPILATION: Final = (
 )
 
 
-def _can_compile() -> bool:
-    # Not in /tmp, torch's choice: what is compiled there is gone with the next start.
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sac_ros"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torchinductor"))
+def _prepare_compiler() -> None:
     # Gradients are taken inside of the function, which the compiler follows only if told so.
     torch._dynamo.config.trace_autograd_ops = True
-    return True
+    # Not in /tmp, torch's choice: what is compiled there is gone with the next start.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sac_ros"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:  # no home that can be written to
+        return
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torchinductor"))
 
 
 def _transfer(reported: Tensor) -> list[float]:
