@@ -160,6 +160,8 @@ def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recor
                     "act_on:=observation",
                     "run:=episodes",
                     "autostart:=true",
+                    # A simulation that stumbles is no robot whose messages are held up.
+                    "use_sim_time:=true",
                 )
             ),
         ]
