@@ -74,28 +74,23 @@ class Products:
         batch, width = shape.batch, shape.width
         critic_in = OBS_DIM + ACTION_DIM
         # (stacked, rows, inner, columns), and how often: forward, then both gradients.
-        shapes = {
-            (1, batch, OBS_DIM, width): 2,  # the actor's first layer, on obs and on next_obs
-            (1, batch, width, width): 3,  # its second layer twice, and the gradient of its input
-            (1, batch, width, 2 * ACTION_DIM): 2,
-            (1, OBS_DIM, batch, width): 1,  # gradients of the actor's weights
-            (1, width, batch, width): 1,
-            (1, width, batch, 2 * ACTION_DIM): 1,
-            (1, batch, 2 * ACTION_DIM, width): 1,
-            (
-                2,
-                batch,
-                critic_in,
-                width,
-            ): 3,  # on the batch, targets, on new actions
-            (2, batch, width, width): 5,  # and the gradients of two of them
-            (2, critic_in, batch, width): 1,  # gradients of the critics' weights
-            (2, width, batch, width): 1,
-            (2, batch, width, critic_in): 1,  # the gradient of the new actions
-        }
+        shapes = [
+            ((1, batch, OBS_DIM, width), 2),  # the actor's first layer, on obs and on next_obs
+            ((1, batch, width, width), 3),  # its second layer twice, and the gradient of its input
+            ((1, batch, width, 2 * ACTION_DIM), 2),
+            ((1, OBS_DIM, batch, width), 1),  # gradients of the actor's weights
+            ((1, width, batch, width), 1),
+            ((1, width, batch, 2 * ACTION_DIM), 1),
+            ((1, batch, 2 * ACTION_DIM, width), 1),
+            ((2, batch, critic_in, width), 3),  # on the batch, targets, on new actions
+            ((2, batch, width, width), 5),  # and the gradients of two of them
+            ((2, critic_in, batch, width), 1),  # gradients of the critics' weights
+            ((2, width, batch, width), 1),
+            ((2, batch, width, critic_in), 1),  # the gradient of the new actions
+        ]
         self.flops = 2 * sum(
             count * stacked * rows * inner * columns
-            for (stacked, rows, inner, columns), count in shapes.items()
+            for (stacked, rows, inner, columns), count in shapes
         )
         self._pairs = [
             (
@@ -104,7 +99,7 @@ class Products:
                 torch.empty(stacked, rows, columns, dtype=dtype),
                 count,
             )
-            for (stacked, rows, inner, columns), count in shapes.items()
+            for (stacked, rows, inner, columns), count in shapes
         ]
 
     def __call__(self) -> None:
