@@ -21,6 +21,9 @@ FREE_TO_CHANGE = frozenset(
 )
 """Settings that a resumed run may change: none of them alters what a step computes."""
 
+MAX_THREADS = 256
+"""More than any update is divided among; torch ends in a traceback where the system has no more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -69,6 +72,8 @@ class TrainingConfig:
         ):  # fmt: skip
             if getattr(self, name) != "auto" and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.threads != "auto" and self.threads > MAX_THREADS:
+            raise ValueError(f"threads must be at most {MAX_THREADS}, got {self.threads}")
         if self.algorithm != (given := algorithm_of(self.sac)):
             raise ValueError(
                 f"algorithm is {self.algorithm}, but its hyperparameters are those of {given}"

@@ -68,6 +68,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("--env", "Pendulum-v1", "--sac.learning-starts", "-1"), "got -1"),
         (("--env", "Pendulum-v1", "--sac.utd-ratio", "0"), "got 0.0"),
         (("--env", "Pendulum-v1", "--threads", "0"), "threads must be at least 1"),
+        (("--env", "Pendulum-v1", "--threads", "100000"), "threads must be at most 256"),
         (("--env", "Pendulum-v1", "--log-every", "0"), "log_every must be at least 1"),
     ],
 )
