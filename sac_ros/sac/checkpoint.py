@@ -32,6 +32,7 @@ from sac_ros.sac.checkpoint_manifest import (
     write_file,
 )
 from sac_ros.sac.learner import LearnerState
+from sac_ros.sac.learner_parts import tensors_below
 from sac_ros.sac.learner_protocol import Actor, Learner
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.replay_memory import ReplayMemory
@@ -51,23 +52,14 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedWeights:
-    """Every tensor of a learner, with what is needed to give them a network again."""
+class SavedLearner:
+    """A learner, optimiser moments included, with what is needed to give it networks again."""
 
     obs_dim: int
     action_dim: int
     config: AlgorithmConfig
-    tensors: Mapping[str, Tensor]
-    """By the names that the learner gave them, such as critic.weights.0."""
-
-    def below(self, part: str) -> dict[str, Tensor]:
-        """Return the tensors of one network, as `load_state_dict` takes them."""
-        prefix = f"{part}."
-        return {
-            name.removeprefix(prefix): tensor
-            for name, tensor in self.tensors.items()
-            if name.startswith(prefix)
-        }
+    state: LearnerState
+    progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,29 +108,6 @@ def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayMemory) -> Pro
     return progress
 
 
-def load_weights(folder: Path) -> SavedWeights:
-    """Read what a checkpoint's learner has learned, without the replay rows."""
-    manifest = read_manifest(folder)
-    tensors, _, _ = _read_state(folder, manifest)
-    return SavedWeights(
-        obs_dim=manifest.obs_dim,
-        action_dim=manifest.action_dim,
-        config=manifest.sac,
-        tensors=tensors,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SavedLearner:
-    """The part of a checkpoint that another learner can start from."""
-
-    obs_dim: int
-    action_dim: int
-    config: AlgorithmConfig
-    state: LearnerState
-    progress: Progress
-
-
 def load_learner(folder: Path) -> SavedLearner:
     """Return the learner of a checkpoint, optimiser moments included, without its replay rows."""
     manifest = read_manifest(folder)
@@ -167,15 +136,13 @@ def load_transitions(folder: Path, seed: int) -> ReplayBuffer:
 
 def load_actor(folder: Path) -> SavedActor:
     """Rebuild the actor of a checkpoint, without reading the replay rows."""
-    manifest = read_manifest(folder)
-    tensors, progress, _ = _read_state(folder, manifest)
-    prefix = "actor."
-    weights = {
-        name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)
-    }
-    actor = restored_actor(manifest.obs_dim, manifest.action_dim, manifest.sac, weights)
+    saved = load_learner(folder)
+    weights = tensors_below("actor", saved.state.tensors)
     return SavedActor(
-        actor=actor, config=manifest.sac, num_updates=manifest.num_updates, progress=progress
+        actor=restored_actor(saved.obs_dim, saved.action_dim, saved.config, weights),
+        config=saved.config,
+        num_updates=saved.state.num_updates,
+        progress=saved.progress,
     )
 
 

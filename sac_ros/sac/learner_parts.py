@@ -41,9 +41,9 @@ class LearnerParts:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Become what `tensors` were copied from; learning rates stay those of the config."""
         for part, module in self.modules.items():
-            module.load_state_dict(_below(part, tensors))
+            module.load_state_dict(tensors_below(part, tensors))
         for part, optimizer in self.optimizers.items():
-            optimizer.restore(_below(part, tensors))
+            optimizer.restore(tensors_below(part, tensors))
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[name])
@@ -71,7 +71,8 @@ def move_target(target: nn.Module, module: nn.Module, tau: float) -> None:
             mine.lerp_(theirs, tau)
 
 
-def _below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def tensors_below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what was saved of one part, by the names that it has for itself."""
     prefix = f"{part}."
     return {
         name.removeprefix(prefix): tensor

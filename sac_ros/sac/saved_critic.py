@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sac_ros.errors import InputError
 from sac_ros.sac.algorithm_config import algorithm_of
-from sac_ros.sac.checkpoint import load_weights
+from sac_ros.sac.checkpoint import load_learner
+from sac_ros.sac.learner_parts import tensors_below
 from sac_ros.sac.networks import CriticEnsemble, SquashedGaussianActor
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.sac_v1 import NUM_CRITICS
@@ -45,10 +46,11 @@ class SavedCritic:
 
 def load_critic(folder: Path) -> SavedCritic:
     """Rebuild actor and critics of a checkpoint; raise NoCriticError or CheckpointError."""
-    saved = load_weights(folder)
+    saved = load_learner(folder)
+    tensors = saved.state.tensors
     match saved.config:
         case SACConfig(num_critics=num_critics):
-            alpha, reward_scale = float(saved.tensors["log_alpha"].exp()), 1.0
+            alpha, reward_scale = float(tensors["log_alpha"].exp()), 1.0
         case SACV1Config(reward_scale=reward_scale):
             # Scaling the reward at temperature 1 is having the inverse as the temperature.
             num_critics, alpha = NUM_CRITICS, 1.0 / reward_scale
@@ -57,7 +59,7 @@ def load_critic(folder: Path) -> SavedCritic:
                 f"{algorithm_of(saved.config)} has no Q function of a continuous action"
             )
     actor = SquashedGaussianActor(saved.obs_dim, saved.action_dim, saved.config.hidden_sizes)
-    actor.load_state_dict(saved.below("actor"))
+    actor.load_state_dict(tensors_below("actor", tensors))
     critic = CriticEnsemble(saved.obs_dim, saved.action_dim, saved.config.hidden_sizes, num_critics)
-    critic.load_state_dict(saved.below("critic"))
+    critic.load_state_dict(tensors_below("critic", tensors))
     return SavedCritic(actor=actor, alpha=alpha, reward_scale=reward_scale, critic=critic)
