@@ -6,7 +6,6 @@ Shapes: B batch, O obs_dim, A action_dim.
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 
 import torch
@@ -45,6 +44,7 @@ class FineTuning:
         online: ReplayBuffer,
         prior: ReplayBuffer | None,
     ) -> None:
+        self.learner = learner
         self.config = config
         self.online = online
         self.prior = prior
@@ -52,15 +52,8 @@ class FineTuning:
         """Of the last update."""
         self.num_dropped = 0
         """Updates given up because the machine was too slow for the ratio."""
-        self._learner = learner
-        self._actor_is_frozen = False
         self._updates_owed = 0.0
         self._robot_steps = 0
-
-    @property
-    def learner(self) -> SACLearner:
-        """The learner; another object after a change of phase."""
-        return self._learner
 
     @property
     def robot_steps(self) -> int:
@@ -108,7 +101,7 @@ class FineTuning:
         count = 0
         while self._may_update and (count == 0 or has_time()):
             self._see_to_phase()
-            self.metrics = self._learner.update(self._draw())
+            self.metrics = self.learner.update(self._draw())
             self._updates_owed -= 1.0
             count += 1
             if not (math.isfinite(self.metrics.qf_loss) and math.isfinite(self.metrics.actor_loss)):
@@ -119,7 +112,7 @@ class FineTuning:
 
     def restore(self, state: LearnerState) -> None:
         """Go back to an earlier learner; nothing is owed for what it did not like."""
-        self._learner.restore(state)
+        self.learner.restore(state)
         self._updates_owed = 0.0
 
     @property
@@ -129,17 +122,12 @@ class FineTuning:
     def _see_to_phase(self) -> None:
         """Freeze the actor for the critic's phase, and let it go after it.
 
-        A learner of another rate takes over the state: Adam's moments of the actor go on through
-        the critic's phase, so that its first real step is none in the dark.
+        Adam's moments of the actor go on through the critic's phase, so that its first real step
+        is none in the dark.
         """
-        wants_frozen = self.phase is Phase.CRITIC
-        if wants_frozen == self._actor_is_frozen:
-            return
-        rate = FROZEN_RATE if wants_frozen else self.config.actor_learning_rate
-        config = replace(self._learner.config, actor_learning_rate=rate)
-        successor = SACLearner(self._learner.obs_dim, self._learner.action_dim, config, seed=0)
-        successor.restore(self._learner.state())
-        self._learner, self._actor_is_frozen = successor, wants_frozen
+        is_frozen = self.phase is Phase.CRITIC
+        rate = FROZEN_RATE if is_frozen else self.config.actor_learning_rate
+        self.learner.set_actor_learning_rate(rate)
 
     def _draw(self) -> Batch:
         """Draw a batch [B] from the robot's transitions and the prior ones."""

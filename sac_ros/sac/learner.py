@@ -3,7 +3,6 @@
 Shapes: B batch, O obs_dim, A action_dim, N critics, n observations at once.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,13 @@ from torch import Tensor, nn
 
 from sac_ros.sac.adam import Adam
 from sac_ros.sac.execution import REFERENCE, Execution
-from sac_ros.sac.learner_parts import LearnerParts, move_target, random_streams, target_of
+from sac_ros.sac.learner_parts import (
+    LearnerParts,
+    log_temperature,
+    move_target,
+    random_streams,
+    target_of,
+)
 from sac_ros.sac.losses import actor_loss, critic_loss, soft_target, temperature_loss
 from sac_ros.sac.networks import CriticEnsemble, SquashedGaussianActor
 from sac_ros.sac.precision import products_in
@@ -85,9 +90,7 @@ class SACLearner:
         self._critic = critic.to(self._device)
         self._critic_target = target_of(self._critic)
 
-        alpha = config.initial_alpha if config.fixed_alpha is None else config.fixed_alpha
-        # A fixed temperature of 0 is plain, entropy-free learning: its logarithm is -inf, exp 0.
-        log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf
+        log_alpha = log_temperature(config.initial_alpha, config.fixed_alpha)
         self._log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self._device))
         self._target_entropy = (
             -float(action_dim) if config.target_entropy is None else config.target_entropy
@@ -121,6 +124,10 @@ class SACLearner:
     def alpha(self) -> Tensor:
         """The entropy temperature, a scalar without gradient."""
         return self._log_alpha.detach().exp()
+
+    def set_actor_learning_rate(self, learning_rate: float) -> None:
+        """Let the actor go on with another step size; its moments stay."""
+        self._actor_optimizer.learning_rate = learning_rate
 
     def act(self, obs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Sample an action [n, A], in [-1, 1], for each observation [n, O]."""

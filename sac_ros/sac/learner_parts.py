@@ -1,6 +1,7 @@
 """What a learner is made of, so that it is saved, restored and stepped in one way."""
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -55,6 +56,13 @@ def random_streams(seed: int, count: int) -> list[int]:
     """Return the seeds of `count` streams, none of which draws what another one has drawn."""
     words = np.random.SeedSequence(seed).generate_state(count, np.uint64)
     return [int(word) for word in words]
+
+
+def log_temperature(initial_alpha: float, fixed_alpha: float | None) -> float:
+    """Return log alpha to begin with, or to stay at."""
+    alpha = initial_alpha if fixed_alpha is None else fixed_alpha
+    # A fixed temperature of 0 is plain, entropy-free learning: its logarithm is -inf, exp 0.
+    return math.log(alpha) if alpha > 0.0 else -math.inf
 
 
 def target_of(module: ModuleT) -> ModuleT:

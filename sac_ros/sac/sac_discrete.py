@@ -18,6 +18,7 @@ from sac_ros.sac.execution import REFERENCE, Execution
 from sac_ros.sac.learner import LearnerState
 from sac_ros.sac.learner_parts import (
     LearnerParts,
+    log_temperature,
     move_target,
     random_streams,
     target_of,
@@ -90,9 +91,7 @@ class SACDiscreteLearner:
         self._critic = critic.to(self._device)
         self._critic_target = target_of(self._critic)
 
-        alpha = config.initial_alpha if config.fixed_alpha is None else config.fixed_alpha
-        # A fixed temperature of 0 is plain, entropy-free learning: its logarithm is -inf, exp 0.
-        log_alpha = math.log(alpha) if alpha > 0.0 else -math.inf
+        log_alpha = log_temperature(config.initial_alpha, config.fixed_alpha)
         self._log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self._device))
         self._target_entropy = config.target_entropy_scale * math.log(len(choices))
 
