@@ -194,6 +194,7 @@ class LearnerNode(Node):
             "transitions out of order": tally.num_out_of_order,
             "messages refused": self._num_refused,
             "transitions not saved": self._num_unsaved,
+            "demonstrations": self._learner.demonstrations.log.num_added,
             "return of the last episode": tally.last_return,
         }
         if tuning.metrics is not None:

@@ -59,6 +59,8 @@ class EpisodeTally:
         self.num_whole += 1
         self.last_return = self._return
         ending = "terminated" if transition.terminated else "truncated"
+        if transition.aborted:
+            ending = "aborted"
         self._file.write(
             f"{self._robot_steps},{transition.episode},{transition.policy},{self._return!r},"
             f"{transition.step + 1},{ending},{self._num_interventions}\n"

@@ -43,11 +43,13 @@ class FineTuning:
         config: FineTuningConfig,
         online: ReplayBuffer,
         prior: ReplayBuffer | None,
+        demonstrations: ReplayBuffer | None = None,
     ) -> None:
         self.learner = learner
         self.config = config
         self.online = online
         self.prior = prior
+        self.demonstrations = demonstrations
         self.metrics: SACMetrics | None = None
         """Of the last update."""
         self.num_dropped = 0
@@ -130,16 +132,26 @@ class FineTuning:
         self.learner.set_actor_learning_rate(rate)
 
     def _draw(self) -> Batch:
-        """Draw a batch [B] from the robot's transitions and the prior ones."""
+        """Draw a batch [B] of demonstrations, prior transitions and the robot's own."""
         size = self.config.batch_size
+        wanted = round(size * self.config.demonstration_share)
+        # Each once a batch on average, at most: a few must not be learned by heart.
+        num_shown = min(wanted, _num_in(self.demonstrations))
         share = self.config.prior_share_at(self._robot_steps)
-        num_prior = round(size * share) if self.prior is not None and len(self.prior) else 0
-        if num_prior == 0 or self.prior is None:
-            return self.online.sample(size)
-        if num_prior == size:
-            return self.prior.sample(size)
-        parts = (self.prior.sample(num_prior), self.online.sample(size - num_prior))
-        return Batch(*(torch.cat(pair) for pair in zip(*parts, strict=True)))
+        num_prior = round((size - num_shown) * share) if _num_in(self.prior) else 0
+        draws = (
+            (self.demonstrations, num_shown),
+            (self.prior, num_prior),
+            (self.online, size - num_shown - num_prior),
+        )
+        parts = [source.sample(num) for source, num in draws if source is not None and num > 0]
+        if len(parts) == 1:
+            return parts[0]
+        return Batch(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def _num_in(buffer: ReplayBuffer | None) -> int:
+    return 0 if buffer is None else len(buffer)
 
 
 def adapted_state(state: LearnerState, alpha: float | None) -> LearnerState:

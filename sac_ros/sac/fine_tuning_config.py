@@ -26,6 +26,8 @@ class FineTuningConfig:
     """Robot steps after which that share has fallen to `prior_share_end`, linearly."""
     prior_share_end: float = 0.0
     """Share of the prior buffer from then on."""
+    demonstration_share: float = 0.25
+    """Share of each batch from what people did; the prior's share is of the rest."""
     actor_learning_rate: float = 3.0e-4
     """Adam step size of the actor."""
     critic_learning_rate: float = 3.0e-4
@@ -47,7 +49,7 @@ class FineTuningConfig:
         """Refuse, by name, a value that cannot work; the learner refuses its own."""
         for name in ("warmup_steps", "critic_steps", "prior_anneal_steps"):
             self._refuse_unless(getattr(self, name) >= 0, name, "at least 0")
-        for name in ("prior_share", "prior_share_end"):
+        for name in ("prior_share", "prior_share_end", "demonstration_share"):
             self._refuse_unless(0.0 <= getattr(self, name) <= 1.0, name, "in [0, 1]")
         self._refuse_unless(
             self.utd_ratio > 0.0 and math.isfinite(self.utd_ratio), "utd_ratio", "positive"

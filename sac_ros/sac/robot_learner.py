@@ -1,6 +1,7 @@
 """A learner that lives with a robot: what it has seen and learned outlasts its process.
 
-A folder holds the transitions (`transitions/`), the learner (`learner/`, a checkpoint without
+A folder holds the transitions (`transitions/`), those that a person commanded once more
+(`demonstrations/`), the learner (`learner/`, a checkpoint without
 replay rows), the newest policies (`policies/`), the highest version ever given to one (`version`),
 and one row an episode (`episodes.csv`). Knows no ROS.
 
@@ -25,6 +26,7 @@ from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
 from sac_ros.sac.checkpoint import Progress, load_learner, load_transitions, save_checkpoint
 from sac_ros.sac.checkpoint_manifest import MANIFEST
+from sac_ros.sac.demonstrations import Demonstrations
 from sac_ros.sac.episode_tally import EpisodeTally
 from sac_ros.sac.fine_tuning import DivergedError, FineTuning, Phase, adapted_state
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
@@ -33,6 +35,7 @@ from sac_ros.sac.onnx_export import policy_bytes
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.transition_log import Mark, TransitionLog
+from sac_ros.sac.transition_rows import add_rows
 from sac_ros.task.transition import Transition, TransitionError, columns
 
 NUM_SNAPSHOTS = 16
@@ -95,7 +98,14 @@ class RobotLearner:
         self._bad: PolicyStatus | None = None
         for first, rows in self.log.open():
             self._take_over(online, first, rows)
-        self.fine_tuning = FineTuning(learner, settings.config, online, prior)
+        self.demonstrations = Demonstrations(
+            settings.folder / "demonstrations", contract, settings.seed + 2
+        )
+        self._episode: tuple[int, int] = (-1, 0)
+        """Number of the newest episode, and of its first transition in the log."""
+        self.fine_tuning = FineTuning(
+            learner, settings.config, online, prior, self.demonstrations.buffer
+        )
         self.fine_tuning.count_earlier(self.log.num_added)
         self.tally = EpisodeTally(settings.folder / "episodes.csv", self.log.num_added)
         self._snapshots: dict[int, LearnerState] = {0: learner.state()}
@@ -121,7 +131,15 @@ class RobotLearner:
         np.maximum(self._obs_high, transition.obs, out=self._obs_high)
         self.tally.add(transition)
         # Last: that it is lost after the end, when the disk is full, harms less than not learning.
+        number = self.log.num_added
         self.log.append(transition)
+        if transition.episode != self._episode[0] or transition.step == 0:
+            self._episode = (transition.episode, number)
+        if transition.intervention:
+            self.demonstrations.add(transition)
+        if transition.aborted:
+            reason = f"a person cut episode {transition.episode} short"
+            self.log.mark(Mark(first=self._episode[1], last=number, kind="aborted", reason=reason))
 
     def learn_while(self, has_time: Callable[[], bool]) -> int:
         """Take updates that are owed until time is up; return how many.
@@ -199,6 +217,7 @@ class RobotLearner:
         progress = Progress(values={"robot_steps": self.fine_tuning.robot_steps}, arrays={})
         save_checkpoint(self.settings.folder / "learner", learner, no_rows, progress)
         self.log.sync()
+        self.demonstrations.log.sync()
         self._saved_s = time.monotonic()
 
     def close(self) -> None:
@@ -208,6 +227,7 @@ class RobotLearner:
             self.save()
         finally:
             self.log.close()
+            self.demonstrations.log.close()
             self.tally.close()
 
     def _mark_bad(self) -> None:
@@ -270,15 +290,7 @@ class RobotLearner:
 
     def _take_over(self, online: ReplayBuffer, first: int, rows: NDArray[np.float64]) -> None:
         """Put transitions [n, W] of earlier sessions into memory."""
-        for offset in range(0, len(rows), online.capacity):
-            part = rows[offset : offset + online.capacity]
-            online.add(
-                **{name: part[:, self._columns[name]] for name in ("obs", "action", "next_obs")},
-                **{
-                    name: part[:, self._columns[name]].ravel()
-                    for name in ("reward", "terminated", "truncated")
-                },
-            )
+        add_rows(online, rows, self._columns)
         versions, indices = np.unique(rows[:, self._columns["policy"]], return_index=True)
         for version, index in zip(versions.astype(int).tolist(), indices.tolist(), strict=True):
             self._first_of_version.setdefault(version, first + index)

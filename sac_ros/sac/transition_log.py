@@ -6,7 +6,7 @@ number. Records are only ever appended, with one write each: after `kill -9` at 
 written is torn, and it is cut off when the log is opened again. After a power cut, what came after
 the last `sync` may be gone or damaged; damaged records are left out and counted.
 
-Shapes: n transitions, W = 7 + 2 O + A numbers in a packed one.
+Shapes: n transitions, W = 8 + 2 O + A numbers in a packed one.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from sac_ros.errors import InputError
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 from sac_ros.task.transition import Transition, pack, packed_layout
 
-FORMAT = 1
+FORMAT = 2
 RECORDS_PER_SEGMENT = 50_000
 _FLOAT_BYTES, _CHECKSUM_BYTES = 8, 4
 _MAX_HEADER_BYTES = 4096
@@ -57,7 +57,7 @@ class Mark:
     first: int
     last: int
     kind: str
-    """Such as `bad`: made while the guard's bound was broken."""
+    """`bad`: made while the guard's bound was broken. `aborted`: by a person, an episode long."""
     reason: str
 
 
@@ -130,14 +130,19 @@ class TransitionLog:
         self.num_added += 1
 
     def mark(self, mark: Mark) -> None:
-        """Remember a remark for good."""
+        """Remember a remark for good; raise TransitionLogError (full disk)."""
         self.marks.append(mark)
         text = json.dumps(to_mapping(mark))
         line = f"{zlib.crc32(text.encode()):08x} {text}\n"
-        with self._marks_path.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._marks_path.open("ab") as file:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise TransitionLogError(
+                f"cannot write to {self._marks_path} ({error.strerror}); make room there"
+            ) from error
 
     def sync(self) -> None:
         """Bring everything down to the disk, so that a power cut cannot take it either."""

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
 
-HEADER = ("episode", "step", "reward", "terminated", "truncated", "intervention", "policy")
+FLAGS = ("terminated", "truncated", "aborted", "intervention")
+HEADER = ("episode", "step", "reward", *FLAGS, "policy")
 MAX_COUNT = 2.0**53
 """Beyond it a float64 no longer holds every whole number."""
 
@@ -31,6 +32,8 @@ class Transition:
     next_obs: NDArray[np.float32]
     terminated: bool
     truncated: bool
+    aborted: bool = False
+    """A person cut the episode short here, which is one way to be truncated."""
     intervention: bool = False
     """A person commanded this step; `action` is what that person did."""
     policy: int = 0
@@ -48,13 +51,14 @@ def packed_layout(obs_dim: int, action_dim: int) -> tuple[tuple[str, int], ...]:
 
 
 def pack(transition: Transition) -> NDArray[np.float64]:
-    """Return the transition as one row [7 + 2 O + A] in the order of `packed_layout`."""
+    """Return the transition as one row [8 + 2 O + A] in the order of `packed_layout`."""
     header = [
         float(transition.episode),
         float(transition.step),
         transition.reward,
         float(transition.terminated),
         float(transition.truncated),
+        float(transition.aborted),
         float(transition.intervention),
         float(transition.policy),
     ]
@@ -71,20 +75,24 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
         raise TransitionError("transition holds a number that is not finite")
     header, rest = row[: len(HEADER)], row[len(HEADER) :]
     for label, value in zip(HEADER, header, strict=True):
-        if label in ("terminated", "truncated", "intervention") and value not in (0.0, 1.0):
+        if label in FLAGS and value not in (0.0, 1.0):
             raise TransitionError(f"transition has {label} {value}, expected 0 or 1")
         if label in ("episode", "step", "policy") and not (
             0.0 <= value < MAX_COUNT and value.is_integer()
         ):
             raise TransitionError(f"transition has {label} {value}, expected a count")
+    episode, step, reward, terminated, truncated, aborted, intervention, policy = header.tolist()
+    if aborted and not truncated:
+        raise TransitionError("transition is aborted and not truncated")
     return Transition(
-        episode=int(header[0]),
-        step=int(header[1]),
-        reward=float(header[2]),
-        terminated=bool(header[3]),
-        truncated=bool(header[4]),
-        intervention=bool(header[5]),
-        policy=int(header[6]),
+        episode=int(episode),
+        step=int(step),
+        reward=reward,
+        terminated=bool(terminated),
+        truncated=bool(truncated),
+        aborted=bool(aborted),
+        intervention=bool(intervention),
+        policy=int(policy),
         obs=rest[:obs_dim].astype(np.float32),
         action=rest[obs_dim : obs_dim + action_dim],
         next_obs=rest[obs_dim + action_dim :].astype(np.float32),

@@ -232,11 +232,12 @@ def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(
         bad = [Float64MultiArray(data=good.data) for _ in range(7)]
         bad[0].data = []
         bad[1].data = list(good.data) * 1000
-        bad[2].data[2] = float("nan")  # the reward
-        bad[3].data[3] = 0.5  # terminated
-        bad[4].data[0] = -1.0  # episode
-        bad[5].data[7] = 1e300  # obs, infinite as a float32
-        bad[6].data[11] = 1.5  # action
+        at = {name: place.start for name, place in columns(obs_dim=4, action_dim=1).items()}
+        bad[2].data[at["reward"]] = float("nan")
+        bad[3].data[at["terminated"]] = 0.5
+        bad[4].data[at["episode"]] = -1.0
+        bad[5].data[at["obs"]] = 1e300  # infinite as a float32
+        bad[6].data[at["action"]] = 1.5
         for message in bad:
             watcher.transitions.publish(message)
         watcher.wait(lambda: watcher.learning["messages refused"] == "7", "the refusals")

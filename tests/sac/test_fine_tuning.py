@@ -19,7 +19,7 @@ from sac_ros.task.transition import Transition
 
 SAC = SACConfig(hidden_sizes=(8,), batch_size=32, buffer_capacity=1000)
 QUICK = FineTuningConfig(warmup_steps=10, critic_steps=10, prior_anneal_steps=100, batch_size=32)
-FROM_PRIOR, FROM_ROBOT = 1.0, 0.0
+FROM_PRIOR, FROM_ROBOT, FROM_PERSON = 1.0, 0.0, 2.0
 
 
 def transition(number: int, reward: float = FROM_ROBOT) -> Transition:
@@ -114,6 +114,38 @@ def test_share_of_the_prior_falls_while_the_robot_goes_on(monkeypatch: pytest.Mo
     assert shares[-1] == 0.0 and (np.diff(shares) <= 0.0).all()
 
 
+@pytest.mark.parametrize(("num_shown", "expected"), [(0, 0), (3, 3), (16, 16), (100, 16)])
+def test_demonstrations_have_their_share_of_each_batch_and_none_is_learned_by_heart(
+    monkeypatch: pytest.MonkeyPatch, num_shown: int, expected: int
+) -> None:
+    config = replace(
+        QUICK, warmup_steps=0, critic_steps=0, demonstration_share=0.5, prior_share=0.25
+    )
+    tuning = fine_tuning(config, with_prior=True)
+    tuning.demonstrations = ReplayBuffer(1000, 3, 2, seed=2)
+    for number in range(num_shown):
+        shown = transition(number, reward=FROM_PERSON)
+        tuning.demonstrations.add(
+            shown.obs[None], shown.action[None], [shown.reward], shown.next_obs[None], [0], [0]
+        )
+    batches: list[Batch] = []
+    update = tuning.learner.update
+
+    def recorded(batch: Batch) -> SACMetrics:
+        batches.append(batch)
+        return update(batch)
+
+    monkeypatch.setattr(tuning.learner, "update", recorded)
+    add(tuning, 1)
+    tuning.update_while(lambda: True)
+
+    (batch,) = batches
+    assert len(batch.reward) == config.batch_size
+    assert int((batch.reward == FROM_PERSON).sum()) == expected
+    rest = config.batch_size - expected
+    assert int((batch.reward == FROM_PRIOR).sum()) == pytest.approx(0.25 * rest, abs=1.0)
+
+
 def test_updates_beyond_what_may_be_owed_are_dropped_and_counted() -> None:
     tuning = fine_tuning(replace(QUICK, utd_ratio=3.0, max_updates_owed=20))
     add(tuning, 10)
@@ -174,7 +206,13 @@ def test_start_from_the_simulator_keeps_all_but_the_temperature() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("utd_ratio", 0.0), ("prior_share", 1.5), ("warmup_steps", -1), ("alpha", 0.0)],
+    [
+        ("utd_ratio", 0.0),
+        ("prior_share", 1.5),
+        ("demonstration_share", -0.1),
+        ("warmup_steps", -1),
+        ("alpha", 0.0),
+    ],
 )
 def test_bad_setting_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):

@@ -47,7 +47,7 @@ def living(
         yield learner
 
 
-def act(learner: RobotLearner, num_steps: int, policy: int = 0) -> None:
+def act(learner: RobotLearner, num_steps: int, policy: int = 0, **flags: bool) -> None:
     """Do as many steps, in episodes of ten."""
     for _ in range(num_steps):
         number = learner.log.num_added
@@ -61,7 +61,7 @@ def act(learner: RobotLearner, num_steps: int, policy: int = 0) -> None:
                 reward=1.0,
                 next_obs=rng.normal(0.0, 0.1, 4).astype(np.float32),
                 terminated=False,
-                truncated=number % 10 == 9,
+                **{"truncated": number % 10 == 9, **flags},
                 policy=policy,
             )
         )
@@ -146,6 +146,33 @@ def test_rollback_takes_the_learner_back_and_marks_all_that_the_bad_policy_did(
             torch.testing.assert_close(now.tensors[name], tensor, rtol=0.0, atol=0.0)
         learner.resume()
         assert learner.learn_while(lambda: True) > 0
+
+
+def test_what_a_person_did_is_kept_once_more_and_learned_from_in_the_next_process_too(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 12)
+        act(learner, 5, intervention=True)
+        act(learner, 3)
+        assert len(learner.demonstrations.buffer) == 5
+        by_hand = learner.fine_tuning.online.rows(12, 17)
+    with living(tmp_path, *run) as learner:
+        assert learner.log.num_added == 20 and learner.demonstrations.log.num_added == 5
+        np.testing.assert_array_equal(learner.demonstrations.buffer.rows(0, 5), by_hand)
+        assert learner.fine_tuning.demonstrations is learner.demonstrations.buffer
+
+
+def test_episode_that_a_person_cut_short_is_marked_from_its_first_step(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 14)
+        act(learner, 1, truncated=True, aborted=True)
+        (mark,) = learner.log.marks
+    assert (mark.first, mark.last, mark.kind) == (10, 14, "aborted")
+    rows = (tmp_path / "robot" / "episodes.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[5] for row in rows] == ["truncated", "aborted"]
 
 
 def test_learns_from_scratch_without_a_checkpoint(tmp_path: Path, run: tuple[Path, Path]) -> None:

@@ -153,6 +153,7 @@ def transition() -> Transition:
         next_obs=np.array([1.1, 1.2, 1.3], dtype=np.float32),
         terminated=False,
         truncated=True,
+        aborted=True,
         intervention=True,
         policy=12,
     )
@@ -188,10 +189,18 @@ def test_malformed_row_is_refused() -> None:
             unpack(row, obs_dim=3, action_dim=2)
 
 
+def test_aborted_row_that_is_not_truncated_is_refused() -> None:
+    row = pack(transition())
+    row[columns(obs_dim=3, action_dim=2)["truncated"]] = 0.0
+    with pytest.raises(TransitionError, match="aborted and not truncated"):
+        unpack(row, obs_dim=3, action_dim=2)
+
+
 @pytest.mark.parametrize(
     ("label", "value"),
     [
         ("terminated", 0.5),
+        ("aborted", 0.5),
         ("truncated", -1.0),
         ("intervention", 2.0),
         ("step", 1.5),

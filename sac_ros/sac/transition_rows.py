@@ -1,0 +1,24 @@
+"""Packed transitions of a log, taken into memory.
+
+Shapes: n transitions, W numbers in a packed one.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.sac.replay_buffer import ReplayBuffer
+
+
+def add_rows(buffer: ReplayBuffer, rows: NDArray[np.float64], columns: Mapping[str, slice]) -> None:
+    """Add rows [n, W], of which `columns` tells the parts, to a buffer of any capacity."""
+    for offset in range(0, len(rows), buffer.capacity):
+        part = rows[offset : offset + buffer.capacity]
+        buffer.add(
+            **{name: part[:, columns[name]] for name in ("obs", "action", "next_obs")},
+            **{
+                name: part[:, columns[name]].ravel()
+                for name in ("reward", "terminated", "truncated")
+            },
+        )
