@@ -4,6 +4,7 @@ A process of its own, on the robot's computer or another: the policy node never 
 """
 
 import os
+import sys
 import time
 from array import array
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from sac_ros.nodes.learner_parameters import (
     declare_learner_parameters,
     read_learner_parameters,
 )
+from sac_ros.nodes.log_forwarding import forward_log
 from sac_ros.nodes.message_conversion import transition_from_message
 from sac_ros.nodes.node_process import run_process
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
@@ -64,6 +66,8 @@ class LearnerNode(Node):
         os.nice(int(self.get_parameter("niceness").value))
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
+        # A compilation of the update takes long, or fails: both are to be seen.
+        forward_log(self.get_logger())
         contract = OnnxPolicy.load(parameters.policy).contract
         self._learner = learner = RobotLearner(
             RobotLearnerSettings(
@@ -73,6 +77,7 @@ class LearnerNode(Node):
                 config=parameters.config,
                 seed=parameters.seed,
                 keep_policies=parameters.keep_policies,
+                compiled=parameters.compiled,
             ),
             contract,
         )
@@ -103,6 +108,11 @@ class LearnerNode(Node):
         """Save everything."""
         if self._learner is not None:
             self._learner.close()
+
+    @property
+    def is_compiling(self) -> bool:
+        """Whether a thread is at work that nothing can interrupt."""
+        return self._learner is not None and self._learner.is_compiling
 
     def _on_transition(self, message: Float64MultiArray) -> None:
         assert self._learner is not None
@@ -184,7 +194,7 @@ class LearnerNode(Node):
         assert self._learner is not None
         tuning, tally = self._learner.fine_tuning, self._learner.tally
         values: dict[str, object] = {
-            "phase": tuning.phase.value,
+            "phase": "compiling" if self._learner.is_compiling else tuning.phase.value,
             "robot steps": tuning.robot_steps,
             "updates": tuning.learner.num_updates,
             "updates owed": tuning.updates_owed,
@@ -208,7 +218,7 @@ class LearnerNode(Node):
             return [Status("learning", Level.ERROR, f"paused: {self._learner.paused}", values)]
         if self._num_unsaved:
             return [Status("learning", Level.WARN, "transitions are not saved", values)]
-        return [Status("learning", Level.OK, tuning.phase.value, values)]
+        return [Status("learning", Level.OK, str(values["phase"]), values)]
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=LOG_INTERVAL_S)
@@ -235,4 +245,16 @@ class LearnerProcess:
 
 def main() -> int:
     """Run until SIGINT or SIGTERM; return the exit status."""
-    return run_process(LearnerProcess)
+    processes: list[LearnerProcess] = []
+
+    def make_process() -> LearnerProcess:
+        processes.append(LearnerProcess())
+        return processes[0]
+
+    status = run_process(make_process)
+    if processes and processes[0].node.is_compiling:
+        # All is saved. Python would take its threads down in the midst of a compiler, which aborts.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status

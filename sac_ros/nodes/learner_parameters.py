@@ -27,6 +27,7 @@ class LearnerParameters:
     seed: int
     publish_period_s: float
     keep_policies: int
+    compiled: bool
 
 
 def declare_learner_parameters(node: Node) -> None:
@@ -52,6 +53,7 @@ def declare_learner_parameters(node: Node) -> None:
     flags = {
         "from_scratch": (False, "Learn without a checkpoint, from networks of no meaning."),
         "prior": (True, "Mix the checkpoint's transitions into the batches, as the recipe says."),
+        "compiled": (True, "Run each update as one compiled function, while the robot warms up."),
     }
     for flag, (is_set, description) in flags.items():
         node.declare_parameter(flag, is_set, ParameterDescriptor(description=description))
@@ -115,6 +117,7 @@ def read_learner_parameters(node: Node) -> LearnerParameters:
         seed=int(node.get_parameter("seed").value),
         publish_period_s=float(node.get_parameter("publish_period_s").value),
         keep_policies=int(node.get_parameter("keep_policies").value),
+        compiled=bool(node.get_parameter("compiled").value),
     )
 
 

@@ -145,8 +145,7 @@ class FineTuning:
             (self.online, size - num_shown - num_prior),
         )
         parts = [source.sample(num) for source, num in draws if source is not None and num > 0]
-        if len(parts) == 1:
-            return parts[0]
+        # Also of one part, because a compiled update takes batches of one memory layout only.
         return Batch(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 

@@ -24,6 +24,7 @@ from sac_ros.errors import InputError
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, PolicyContract, Provenance
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
+from sac_ros.sac.background_compilation import BackgroundCompilation
 from sac_ros.sac.checkpoint import Progress, load_learner, load_transitions, save_checkpoint
 from sac_ros.sac.checkpoint_manifest import MANIFEST
 from sac_ros.sac.demonstrations import Demonstrations
@@ -63,6 +64,8 @@ class RobotLearnerSettings:
     seed: int
     keep_policies: int = 16
     """Policy files that are kept, the newest ones."""
+    compiled: bool = True
+    """Whether updates run as one compiled function; they wait until it is compiled."""
 
 
 class RobotLearner:
@@ -114,6 +117,10 @@ class RobotLearner:
         self._saved_s = time.monotonic()
         # The first export traces the network, for seconds; nobody waits for it yet.
         self._export(np.array(contract.golden.obs, dtype=np.float32))
+        self._compilation: BackgroundCompilation | None = None
+        if settings.compiled:
+            self._compilation = BackgroundCompilation(learner, settings.config.batch_size)
+            self._compilation.start()
 
     def add(self, transition: Transition) -> None:
         """Keep a transition for good, and learn from it.
@@ -146,14 +153,20 @@ class RobotLearner:
 
         A learner that diverges goes back to its last sound state and pauses.
         """
-        if self.paused is not None:
+        if self.paused is not None or self.is_compiling:
             return 0
+        self._let_compiled_learner_in()
         try:
             return self.fine_tuning.update_while(has_time)
         except DivergedError as error:
             self.fine_tuning.restore(self._snapshots[max(self._snapshots)])
             self.paused = f"learning diverged ({error})"
             return 0
+
+    @property
+    def is_compiling(self) -> bool:
+        """Whether updates still wait for being compiled; transitions are taken in all the same."""
+        return self._compilation is not None and self._compilation.is_running
 
     @property
     def has_news(self) -> bool:
@@ -229,6 +242,11 @@ class RobotLearner:
             self.log.close()
             self.demonstrations.log.close()
             self.tally.close()
+
+    def _let_compiled_learner_in(self) -> None:
+        if self._compilation is not None:
+            self.fine_tuning.learner = self._compilation.twin(self.fine_tuning.learner.state())
+            self._compilation = None
 
     def _mark_bad(self) -> None:
         """Mark what the given-up policies did, now that the last of it has come."""

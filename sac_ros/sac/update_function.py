@@ -18,16 +18,16 @@ _log = logging.getLogger(__name__)
 Function: TypeAlias = Callable[..., Tensor]
 """Takes tensors and returns what is to be reported [M], after stepping every optimiser once."""
 
-_Key: TypeAlias = tuple[int | torch.Size, ...]
-"""Number of threads, and the shapes of the arguments."""
+_Key: TypeAlias = tuple[int, tuple[tuple[torch.Size, tuple[int, ...]], ...]]
+"""Number of threads, and shape and strides of each argument."""
 
 
 class UpdateFunction:
     """Counts the step of every optimiser, then runs the update.
 
     Compiled, losses, gradients, Adam and target networks are one piece of machine code for each
-    batch size and number of threads. It holds the learner's tensors by address: they may be
-    written to, never replaced.
+    batch size, memory layout and number of threads. It holds the learner's tensors by address: they
+    may be written to, never replaced.
     """
 
     def __init__(
@@ -36,8 +36,6 @@ class UpdateFunction:
         self._function = function
         self._optimizers = optimizers
         self._compiled = execution.compiled
-        if execution.compiled:
-            _prepare_compiler()
         self._is_cuda = torch.device(execution.device).type == "cuda"
         self._compiled_for: dict[_Key, Function] = {}
 
@@ -47,7 +45,8 @@ class UpdateFunction:
             optimizer.begin_step()
         if not self._compiled:
             return _transfer(self._function(*tensors))
-        key: _Key = (torch.get_num_threads(), *(tensor.shape for tensor in tensors))
+        layouts = tuple((tensor.shape, tensor.stride()) for tensor in tensors)
+        key: _Key = (torch.get_num_threads(), layouts)
         if key not in self._compiled_for:
             return self._first_call(key, tensors)
         return _transfer(self._compiled_for[key](*tensors))
@@ -69,6 +68,8 @@ class UpdateFunction:
         return reported
 
     def _compile(self) -> Function:
+        # Here, because torch keeps these settings for each thread.
+        _prepare_compiler()
         if self._is_cuda:
             # A captured graph replays on fixed addresses; these it may write to in place.
             for optimizer in self._optimizers:
@@ -83,7 +84,7 @@ class UpdateFunction:
             isolate_recompiles=True,
             options={
                 "triton.cudagraphs": self._is_cuda,
-                # What guards would catch cannot happen: threads and shapes are compared here,
+                # What guards would catch cannot happen: threads and layouts are compared here,
                 # tensors are never replaced, settings never change.
                 "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
             },

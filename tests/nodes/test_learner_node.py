@@ -31,6 +31,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:gymnasium"),
 ]
 
+COMPILING_S = 300.0
+"""What a compiler may take that has not met this update before, on a busy machine."""
 LOADING_S = 90.0
 """What torch and its exporter may take to load on a busy machine."""
 TASK = balancing_task(max_episode_steps=40)
@@ -121,6 +123,8 @@ class Run:
             "learner_node",
             *(f"policy:={self.policy}", f"checkpoint:={self.checkpoint}", f"config:={path}"),
             *(f"out:={self.folder / 'robot'}", "publish_period_s:=0.0", "niceness:=0"),
+            # Networks of eight units are done before their compiler; two tests want it anyway.
+            "compiled:=false",
             *parameters,
             log=self.folder / f"learner{self._num_learners}.log",
         )
@@ -246,6 +250,32 @@ def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(
             watcher.send(episode, 40)
         watcher.wait(lambda: watcher.steps() == 160, "the good ones")
         watcher.wait(lambda: bool(watcher.updates), "a policy")
+
+
+def test_nothing_that_comes_while_the_update_is_compiled_is_lost(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.learner(QUICK, "compiled:=true") as learner:
+        watcher.wait_for_learner(learner)
+        for episode in range(4):
+            watcher.send(episode, 40)
+        watcher.wait(lambda: watcher.steps() == 160, "all of them")
+        watcher.observer.wait_for_output(learner, "compiled in", COMPILING_S)
+        watcher.wait(lambda: bool(watcher.updates), "a policy")
+    assert watcher.learning["transitions lost"] == "0"
+
+
+def test_learner_that_is_told_to_end_while_it_compiles_saves_and_ends_well(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.learner(QUICK, "compiled:=true") as learner:
+        watcher.wait_for_learner(learner)
+        watcher.send(0, 40)
+        watcher.wait(lambda: watcher.steps() == 40, "all of them")
+        assert learner.stop() == 0
+    log = run.log()
+    assert sum(len(block) for _, block in log.open()) == 40
+    log.close()
 
 
 def test_lost_transitions_are_counted(watcher: Watcher, run: Run) -> None:

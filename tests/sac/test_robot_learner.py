@@ -1,5 +1,6 @@
 """A learner that lives with a robot: what its folder holds, and what a new process makes of it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,7 +34,11 @@ def run(tmp_path: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def living(
-    folder: Path, policy: Path, checkpoint: Path | None, recipe: FineTuningConfig = RECIPE
+    folder: Path,
+    policy: Path,
+    checkpoint: Path | None,
+    recipe: FineTuningConfig = RECIPE,
+    compiled: bool = False,
 ) -> Iterator[RobotLearner]:
     settings = RobotLearnerSettings(
         folder=folder / "robot",
@@ -42,6 +47,7 @@ def living(
         config=recipe,
         seed=0,
         keep_policies=2,
+        compiled=compiled,
     )
     with closing(RobotLearner(settings, OnnxPolicy.load(policy).contract)) as learner:
         yield learner
@@ -173,6 +179,24 @@ def test_episode_that_a_person_cut_short_is_marked_from_its_first_step(
     assert (mark.first, mark.last, mark.kind) == (10, 14, "aborted")
     rows = (tmp_path / "robot" / "episodes.csv").read_text().splitlines()[1:]
     assert [row.split(",")[5] for row in rows] == ["truncated", "aborted"]
+
+
+def test_transitions_are_kept_and_updates_wait_while_the_update_is_compiled(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run, compiled=True) as learner:
+        assert learner.is_compiling
+        act(learner, 30)
+        assert learner.log.num_added == 30
+        if learner.is_compiling:  # not on a machine that has compiled before thirty steps
+            assert learner.learn_while(lambda: True) == 0
+        deadline_s = time.monotonic() + 300.0
+        while learner.is_compiling:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        before = learner.fine_tuning.learner.state()
+        assert learner.learn_while(lambda: True) == 30 and learner.has_news
+        assert learner.fine_tuning.learner.num_updates == before.num_updates + 30
 
 
 def test_learns_from_scratch_without_a_checkpoint(tmp_path: Path, run: tuple[Path, Path]) -> None:

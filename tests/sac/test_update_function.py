@@ -103,6 +103,19 @@ def test_batches_of_another_size_are_compiled_for_themselves(config: AlgorithmCo
     assert_close(compiled, reference, 1e-3)
 
 
+def test_batch_of_another_memory_layout_is_compiled_for_itself(config: AlgorithmConfig) -> None:
+    reference, compiled = learner_of(config), learner_of(config, COMPILED)
+    whole = make_batch(0)
+    rows = torch.cat((whole.obs, whole.action), dim=1)  # as a replay buffer packs them
+    view = whole._replace(obs=rows[:, :OBS_DIM], action=rows[:, OBS_DIM:])
+
+    for learner in (reference, compiled):
+        learner.update(whole)
+        learner.update(view)
+
+    assert_close(compiled, reference, 1e-3)
+
+
 def test_restored_compiled_learner_goes_on_identically(config: AlgorithmConfig) -> None:
     learner, restored = learner_of(config, COMPILED), learner_of(config, COMPILED, seed=9)
     learner.update(make_batch(0))
