@@ -14,6 +14,7 @@ from sac_ros.sac.discrete_networks import CategoricalActor
 from sac_ros.sac.execution import REFERENCE, Execution
 from sac_ros.sac.learner import SACLearner
 from sac_ros.sac.learner_protocol import Actor, Learner
+from sac_ros.sac.network_memory import refuse_if_too_large
 from sac_ros.sac.networks import SquashedGaussianActor
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.sac_discrete import SACDiscreteLearner
@@ -56,8 +57,10 @@ def make_learner(
 ) -> Learner:
     """Return a new learner of the algorithm whose hyperparameters these are.
 
-    Raises AlgorithmMismatchError if it cannot act in such a task.
+    Raises AlgorithmMismatchError if it cannot act in such a task, NetworkMemoryError if its
+    networks do not fit into memory.
     """
+    refuse_if_too_large(config)
     obs_dim, choices = dimensions.obs_dim, dimensions.choices
     match config:
         case SACDiscreteConfig() if choices is not None:

@@ -54,6 +54,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "buffer_capacity must be at least batch_size, got 299",
         ),
         (("--env", "Pendulum-v1", "--sac.buffer-capacity", "99999999999"), "buffer_capacity"),
+        (("--env", "Pendulum-v1", "--sac.hidden-sizes", "900000", "900000"), "GiB are available"),
+        (("--env", "Pendulum-v1", "--sac.hidden-sizes", "90000000000"), "GiB are available"),
         *(
             (("--env", "Pendulum-v1", f"--{name}", value), f"must be at least 1, got {value}")
             for name in ("steps", "num-envs", "eval-every", "eval-episodes", "checkpoint-every")
