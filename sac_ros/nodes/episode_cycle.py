@@ -6,6 +6,7 @@ Knows no ROS: time comes in as a number, and what it decides goes out through a 
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -104,6 +105,7 @@ class EpisodeCycle:
         self.trouble: str | None = None
         """What the task's reaction is being sent for; None while all is well."""
         self._pacer = ObservationPacer(task.control_period_s)
+        self._stamps_s = np.zeros(0)
         self._phase = Phase.WAITING
         self._phase_since_s = 0.0
         self._readings_count_from_s = 0.0
@@ -221,8 +223,16 @@ class EpisodeCycle:
             return
         # The command first: the robot waits for it, the learner does not.
         self._link.publish_command(tick.command)
+        stamps_s = self._readings.stamps_s()
         if tick.transition is not None:
-            self._link.publish_transition(tick.transition)
+            self._link.publish_transition(
+                replace(
+                    tick.transition,
+                    obs_stamps_s=self._stamps_s,
+                    next_obs_stamps_s=stamps_s,
+                )
+            )
+        self._stamps_s = stamps_s
         if self._phase is Phase.REACTING:
             self._link.info("all is well again; a new episode begins")
         if self._phase is not Phase.RUNNING:

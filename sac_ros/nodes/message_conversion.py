@@ -15,7 +15,13 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from sac_ros.errors import InputError
 from sac_ros.task.action_spec import ActionSpec
-from sac_ros.task.transition import Transition, pack, packed_layout, unpack
+from sac_ros.task.transition import (
+    STAMP_LABELS,
+    Transition,
+    pack_with_stamps,
+    packed_layout,
+    unpack_with_stamps,
+)
 
 POINT_FIELDS = {"position": "positions", "velocity": "velocities", "effort": "effort"}
 """Where a JointTrajectoryPoint holds each kind of command."""
@@ -114,23 +120,28 @@ def _command_of_trajectory(spec: ActionSpec, message: object) -> NDArray[np.floa
 
 
 def transition_message(transition: Transition) -> Float64MultiArray:
-    """Return the packed transition; each dimension labels one part, its size and its offset.
+    """Return the packed transition and its stamps; each dimension labels one part.
 
     ament_python packages cannot generate messages of their own. With the labels,
     `ros2 topic echo` and recorded bags still explain themselves.
     """
     return Float64MultiArray(
-        layout=_transition_layout(len(transition.obs), len(transition.action)),
-        data=array("d", pack(transition).tobytes()),
+        layout=_transition_layout(
+            len(transition.obs), len(transition.action), len(transition.obs_stamps_s)
+        ),
+        data=array("d", pack_with_stamps(transition).tobytes()),
     )
 
 
 @cache
-def _transition_layout(obs_dim: int, action_dim: int) -> MultiArrayLayout:
+def _transition_layout(obs_dim: int, action_dim: int, num_stamps: int) -> MultiArrayLayout:
     """Return the labels; every transition of a task has the same."""
     layout = MultiArrayLayout()
     offset = 0
-    for label, size in packed_layout(obs_dim, action_dim):
+    for label, size in (
+        *packed_layout(obs_dim, action_dim),
+        *((label, num_stamps) for label in STAMP_LABELS if num_stamps),
+    ):
         layout.dim.append(MultiArrayDimension(label=label, size=size, stride=offset))
         offset += size
     return layout
@@ -140,4 +151,4 @@ def transition_from_message(
     message: Float64MultiArray, obs_dim: int, action_dim: int
 ) -> Transition:
     """Return the transition of one message; raise TransitionError if it is malformed."""
-    return unpack(np.array(message.data, dtype=np.float64), obs_dim, action_dim)
+    return unpack_with_stamps(np.array(message.data, dtype=np.float64), obs_dim, action_dim)

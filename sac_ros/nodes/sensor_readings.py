@@ -41,6 +41,7 @@ class _TopicStore(Protocol):
     def store(self, message: object, stamp_s: float, arrival_s: float) -> None: ...
     def values(self, reading: Reading) -> NDArray[np.float64]: ...
     def arrival_s(self, reading: Reading) -> float: ...
+    def stamps_s(self, reading: Reading) -> NDArray[np.float64]: ...
     def oldest_arrival_s(self) -> float: ...
     def clear(self) -> None: ...
 
@@ -68,6 +69,7 @@ class JointStateStore:
         # One row per field, and flat, because each numpy call costs more than what it does here.
         self._values = np.zeros(len(fields) * len(joints))
         self._arrivals_s = np.full(len(fields) * len(joints), NEVER_S)
+        self._stamps_s = np.zeros(len(fields) * len(joints))
         self._rows = {field: row * len(joints) for row, field in enumerate(fields)}
         self._places = {
             reading.name: np.array(
@@ -96,6 +98,7 @@ class JointStateStore:
                 )
             self._values[places] = np.asarray(received)[plan.columns]
             self._arrivals_s[places] = arrival_s
+            self._stamps_s[places] = _own_stamp_s(stamp_s, arrival_s)
 
     def values(self, reading: Reading) -> NDArray[np.float64]:
         """Return a copy of the newest values [size] of one reading."""
@@ -105,6 +108,11 @@ class JointStateStore:
     def arrival_s(self, reading: Reading) -> float:
         """Return when the reading's oldest joint arrived."""
         return float(self._arrivals_s[self._places[reading.name]].min())
+
+    def stamps_s(self, reading: Reading) -> NDArray[np.float64]:
+        """Return the stamp of the message that each joint of the reading is from [size]."""
+        stamps_s: NDArray[np.float64] = self._stamps_s[self._places[reading.name]]
+        return stamps_s
 
     def oldest_arrival_s(self) -> float:
         """Return when the oldest joint of any reading arrived."""
@@ -143,11 +151,13 @@ class MessageStore:
         self._order = make_order()
         self._message: object = None
         self._arrival_s = NEVER_S
+        self._stamp_s = 0.0
 
     def store(self, message: object, stamp_s: float, arrival_s: float) -> None:
         """Keep the message; raise MessageError if it cannot be used."""
         _check_order(self._order, stamp_s, arrival_s)
         self._message, self._arrival_s = message, arrival_s
+        self._stamp_s = _own_stamp_s(stamp_s, arrival_s)
 
     def values(self, reading: Reading) -> NDArray[np.float64]:
         """Return the field's numbers, in the order x, y, z (, w) for vectors and quaternions."""
@@ -162,6 +172,10 @@ class MessageStore:
     def arrival_s(self, reading: Reading) -> float:
         """Return when the message arrived."""
         return self._arrival_s
+
+    def stamps_s(self, reading: Reading) -> NDArray[np.float64]:
+        """Return the message's stamp [1]."""
+        return np.array([self._stamp_s])
 
     def oldest_arrival_s(self) -> float:
         """Return when the message arrived: it brings all readings at once."""
@@ -266,6 +280,19 @@ class SensorReadings:
     def snapshot(self) -> dict[str, NDArray[np.float64]]:
         """Return a copy of all values, by reading name; ask `problem` first."""
         return {r.name: self._stores[r.topic].values(r) for r in self._readings}
+
+    def stamps_s(self) -> NDArray[np.float64]:
+        """Return the stamps [S] of the messages that `snapshot` is from, in the task's order.
+
+        One for each joint of a reading of joints, one for any other reading; 0 where the message
+        carries none.
+        """
+        return np.concatenate([self._stores[r.topic].stamps_s(r) for r in self._readings])
+
+
+def _own_stamp_s(stamp_s: float, arrival_s: float) -> float:
+    """Return the stamp, or 0 where it is only the arrival's time for want of one."""
+    return 0.0 if stamp_s == arrival_s else stamp_s
 
 
 def _check_order(order: StampOrder, stamp_s: float, arrival_s: float) -> None:

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.safety_filter import SafetyFilter, Veto
 from sac_ros.task.action import ActionScaling
-from sac_ros.task.observation import ObservationBuilder, Readings
-from sac_ros.task.reward import RewardFunction, Step
+from sac_ros.task.experience import Experience
+from sac_ros.task.observation import Readings
 from sac_ros.task.task_spec import TaskSpec
-from sac_ros.task.termination import TerminationRule
 from sac_ros.task.transition import Transition
 
 SelectAction = Callable[[NDArray[np.float32]], NDArray[np.float64]]
@@ -44,17 +42,6 @@ class Tick:
         return None if self.complete_step is None else self.complete_step()
 
 
-class _Pending(NamedTuple):
-    """What was decided at the last tick, waiting for its consequence."""
-
-    episode: int
-    step: int
-    readings: Readings
-    obs: NDArray[np.float32]
-    command: NDArray[np.float64]
-    previous_command: NDArray[np.float64] | None
-
-
 class ControlLoop:
     """Runs one task with one policy, episode after episode, on whatever supplies readings."""
 
@@ -74,17 +61,11 @@ class ControlLoop:
         """
         self.select_action = select_action
         self.safety_filter = SafetyFilter(task, veto)
-        # Reward readings too: no command may follow from readings that a learner cannot judge.
-        self._observation = ObservationBuilder(task.observation, required=task.reward_readings)
+        self._experience = Experience(task, max_episode_steps)
         self._scaling = ActionScaling(task.action)
-        self._reward = RewardFunction(task)
-        self._termination = TerminationRule(task)
-        self._max_episode_steps = max_episode_steps
-        self._no_action = np.zeros(task.action_dim)
         self._num_fade_steps = round(fade_in_s / task.control_period_s)
         self._fade_from = self.safety_filter.last
-        self._episode = -1
-        self.start_episode()
+        self._holds_command = False
 
     def start_episode(self) -> None:
         """Forget the past: the next tick is the first of a new episode, of a robot left alone."""
@@ -93,9 +74,7 @@ class ControlLoop:
 
     def interrupt(self) -> None:
         """Begin a new episode at the next tick, from the command that is now in force."""
-        self._episode += 1
-        self._pending: _Pending | None = None
-        self._observation.reset()
+        self._experience.start_episode()
         self._holds_command = True
 
     def react(self, readings: Readings | None = None) -> NDArray[np.float64]:
@@ -103,93 +82,40 @@ class ControlLoop:
 
         `readings` are given only if they can be trusted.
         """
-        if self._pending is not None:
+        if self._experience.has_begun_step:
             # What comes after the gap does not follow from what came before it.
             self.interrupt()
         return self.safety_filter.react(readings)
 
     def tick(self, readings: Readings) -> Tick:
         """Decide the command for these readings; raise ObservationError if they are unusable."""
-        obs = self._observation.build(readings)
-        reason = self._termination.reason(readings)
-        last = self._pending
-        is_truncated = (
-            reason is None and last is not None and last.step + 1 == self._max_episode_steps
-        )
-        complete_step = (
-            None
-            if last is None
-            else partial(self._complete, last, readings, obs, reason is not None, is_truncated)
-        )
+        observed = self._experience.observe(readings)
         # A robot that is already outside of its limits gets no first action either.
-        if reason is not None or is_truncated:
+        if observed.is_end:
             return Tick(
                 command=self.safety_filter.stop(),
-                termination_reason=reason,
-                is_truncated=is_truncated,
+                termination_reason=observed.termination_reason,
+                is_truncated=observed.is_truncated,
                 is_fault=False,
                 refusal=None,
-                complete_step=complete_step,
+                complete_step=observed.complete_step,
             )
-        if last is None and not self._holds_command:
+        if observed.step == 0 and not self._holds_command:
             self.safety_filter.reset(readings)
-        step = 0 if last is None else last.step + 1
-        request = self._scaling.to_command(self.select_action(obs))
-        if step < self._num_fade_steps:
-            if step == 0:
+        request = self._scaling.to_command(self.select_action(observed.obs))
+        if observed.step < self._num_fade_steps:
+            if observed.step == 0:
                 self._fade_from = self.safety_filter.last
-            share = (step + 1) / self._num_fade_steps
+            share = (observed.step + 1) / self._num_fade_steps
             request = self._fade_from + share * (request - self._fade_from)
         command = self.safety_filter.apply(request, readings)
         refusal = self.safety_filter.refusal
-        self._pending = _Pending(
-            episode=self._episode,
-            step=step,
-            readings=readings,
-            obs=obs,
-            command=command,
-            previous_command=None if last is None else last.command,
-        )
+        self._experience.execute(observed, command)
         return Tick(
             command=command,
             termination_reason=None,
             is_truncated=False,
             is_fault=refusal is not None and not np.isfinite(request).all(),
             refusal=refusal,
-            complete_step=complete_step,
-        )
-
-    def _complete(
-        self,
-        begun: _Pending,
-        readings: Readings,
-        obs: NDArray[np.float32],
-        terminated: bool,
-        truncated: bool,
-    ) -> Transition:
-        """Return the transition from the last tick to this one."""
-        action = self._scaling.to_action(begun.command)
-        previous_action = (
-            self._no_action
-            if begun.previous_command is None
-            else self._scaling.to_action(begun.previous_command)
-        )
-        reward = self._reward(
-            Step(
-                before=begun.readings,
-                after=readings,
-                action=action,
-                previous_action=previous_action,
-                terminated=terminated,
-            )
-        )
-        return Transition(
-            episode=begun.episode,
-            step=begun.step,
-            obs=begun.obs,
-            action=action,
-            reward=reward,
-            next_obs=obs,
-            terminated=terminated,
-            truncated=truncated,
+            complete_step=observed.complete_step,
         )

@@ -1,6 +1,6 @@
 """One control step of experience, and its packing into one flat row of numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,19 @@ from sac_ros.errors import InputError
 
 FLAGS = ("terminated", "truncated", "aborted", "intervention")
 HEADER = ("episode", "step", "reward", *FLAGS, "policy")
+STAMP_LABELS = ("obs_stamps", "next_obs_stamps")
+"""What follows the packed row in a message; see `pack_with_stamps`."""
+MAX_STAMPS = 1024
 MAX_COUNT = 2.0**53
 """Beyond it a float64 no longer holds every whole number."""
 
 
 class TransitionError(InputError):
     """A packed transition is malformed."""
+
+
+def _no_stamps() -> NDArray[np.float64]:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +45,11 @@ class Transition:
     """A person commanded this step; `action` is what that person did."""
     policy: int = 0
     """Version of the policy that acted; 0 is the file the node was configured with."""
+    obs_stamps_s: NDArray[np.float64] = field(default_factory=_no_stamps)
+    """Header stamps [S] of the messages that obs was made of, in s: with them, a bag's reader finds
+    the very messages. One for each joint of a reading of joints, one for any other reading; 0 where
+    a message carries none. Sent, but not part of what a learner keeps."""
+    next_obs_stamps_s: NDArray[np.float64] = field(default_factory=_no_stamps)
 
 
 def packed_layout(obs_dim: int, action_dim: int) -> tuple[tuple[str, int], ...]:
@@ -106,3 +118,24 @@ def columns(obs_dim: int, action_dim: int) -> dict[str, slice]:
         places[label] = slice(position, position + size)
         position += size
     return places
+
+
+def pack_with_stamps(transition: Transition) -> NDArray[np.float64]:
+    """Return the transition as one row, followed by the stamps [2 S] of its two observations."""
+    stamps_s = (transition.obs_stamps_s, transition.next_obs_stamps_s)
+    return np.concatenate([pack(transition), *stamps_s])
+
+
+def unpack_with_stamps(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transition:
+    """Return the transition of one row and its stamps, if it has any; raise TransitionError."""
+    size = len(HEADER) + 2 * obs_dim + action_dim
+    transition, stamps_s = unpack(row[:size], obs_dim, action_dim), row[size:]
+    num_stamps, odd = divmod(len(stamps_s), 2)
+    if odd or num_stamps > MAX_STAMPS or not np.isfinite(stamps_s).all():
+        raise TransitionError(
+            f"transition is followed by {len(stamps_s)} numbers, expected as many finite stamps for"
+            f" obs as for next_obs, at most {MAX_STAMPS}"
+        )
+    return replace(
+        transition, obs_stamps_s=stamps_s[:num_stamps], next_obs_stamps_s=stamps_s[num_stamps:]
+    )

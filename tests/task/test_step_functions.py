@@ -16,8 +16,10 @@ from sac_ros.task.transition import (
     TransitionError,
     columns,
     pack,
+    pack_with_stamps,
     packed_layout,
     unpack,
+    unpack_with_stamps,
 )
 
 
@@ -212,3 +214,22 @@ def test_row_with_an_impossible_count_or_flag_is_refused(label: str, value: floa
     row[columns(obs_dim=3, action_dim=2)[label]] = value
     with pytest.raises(TransitionError, match=label):
         unpack(row, obs_dim=3, action_dim=2)
+
+
+def test_stamps_follow_the_row_and_come_back() -> None:
+    stamped = replace(
+        transition(), obs_stamps_s=np.array([1.5, 0.0]), next_obs_stamps_s=np.array([1.6, 0.0])
+    )
+    row = pack_with_stamps(stamped)
+    np.testing.assert_array_equal(row[: len(pack(stamped))], pack(transition()))
+    copy = unpack_with_stamps(row, obs_dim=3, action_dim=2)
+    assert copy.step == 14
+    np.testing.assert_array_equal(copy.obs_stamps_s, [1.5, 0.0])
+    np.testing.assert_array_equal(copy.next_obs_stamps_s, [1.6, 0.0])
+    assert unpack_with_stamps(pack(stamped), 3, 2).obs_stamps_s.size == 0
+
+
+@pytest.mark.parametrize("rest", [[1.0], [1.0, np.nan], [0.0] * 4096])
+def test_stamps_that_are_none_are_refused(rest: list[float]) -> None:
+    with pytest.raises(TransitionError, match="stamps"):
+        unpack_with_stamps(np.concatenate([pack(transition()), rest]), 3, 2)
