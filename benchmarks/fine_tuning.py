@@ -1,33 +1,40 @@
-"""How much of what a robot costs a policy is won back by learning on it, over DDS.
+"""How much of what a robot costs a policy is won back by learning on it.
 
-For every shift, arm and seed: the policy as it came is measured on the shifted robot (most likely
-actions), a learner learns there for the given robot steps, and the policies that ran at each mark
-are measured like the first. `--ceiling RUN` measures a policy trained in the shifted simulator.
-Each finished run is a JSON file in --out; what is there is not run again. The curves go to
-fine_tuning.csv and fine_tuning.png.
+For every shift, seed and arm a learner learns on the shifted robot for the given robot steps, over
+DDS or, with --in-process, without ROS. The policies that had run at each mark are measured
+afterwards, most likely actions, in the shifted simulator, as is the policy as it came (frozen), and
+with --ceiling one that was trained there. Each finished run is a JSON file in --out, and what is
+there is not run again. Tables and curves go to --out too.
 
     python benchmarks/fine_tuning.py --run runs/hc1 --shift actuator_gain=0.7 --seeds 1 2 3
 """
 
 import argparse
-import csv
 import json
 import shutil
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
+from fine_tuning_report import Point, Run, read_runs, write_report
 from machine import describe_machine
+from robot_in_process import BASELINE_EPISODES, learn_in_process
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.sac.checkpoint import load_learner
+from sac_ros.sac.fine_tuning_config import FineTuningConfig
+from sac_ros.sac.robot_learner import RobotLearnerSettings
 from sac_ros.task.package_share import package_share
+from sac_ros.task.strict_yaml import read_yaml
 from sim_training.demo_nodes import own_environment
+from sim_training.evaluate import run_policy
 from sim_training.perturbation import Perturbation
 from sim_training.robot_session import (
     EpisodeRow,
+    Measured,
     SimulatedRobot,
     learn_on_robot,
-    measure_policy,
     newest_policy,
 )
 
@@ -37,50 +44,23 @@ NAIVE = {
     "warmup_steps": 256,
     "critic_steps": 0,
     "prior_share": 0.0,
-    "actor_learning_rate": 3.0e-4,
     "alpha": None,
 }
 ARMS = ("ours", "naive", "from_scratch")
 UNGUARDED = ("max_drop:=0.999", "max_action_change:=2.0", "baseline_episodes:=1")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One measurement of one run."""
-
-    shift: str
-    arm: str
-    seed: int
-    robot_steps: int
-    return_mean: float
-    live_return_mean: float | None
-    """Mean return of the live episodes, exploration included, since the previous point."""
-
-
 def main() -> None:
-    """Run what is missing, then write the table and the figure."""
+    """Run what is missing, then write tables and curves."""
     options = _parse()
     options.out.mkdir(parents=True, exist_ok=True)
-    with own_environment():
-        for shift in options.shift:
-            if options.ceiling:
-                _once(options, shift, "ceiling", 0, lambda s=shift: _ceiling(options, s))
-            for seed in options.seeds:
-                for arm in options.arms:
-                    _once(
-                        options,
-                        shift,
-                        arm,
-                        seed,
-                        lambda s=shift, a=arm, n=seed: _run(options, s, a, n),
-                    )
-    points = [
-        Point(**point)
-        for path in sorted(options.out.glob("run-*.json"))
-        for point in json.loads(path.read_text())["points"]
-    ]
-    _write_table(options.out / "fine_tuning.csv", points)
-    _plot(options.out / "fine_tuning.png", points)
+    for shift in options.shift:
+        if options.ceiling:
+            _once(options, shift, "ceiling", 0)
+        for seed in options.seeds:
+            for arm in options.arms:
+                _once(options, shift, arm, seed)
+    write_report(read_runs(options.out), options.out)
 
 
 def _parse() -> argparse.Namespace:
@@ -89,93 +69,132 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--ceiling", type=Path, help="run folder trained in the shifted simulator")
     parser.add_argument("--shift", nargs="+", required=True, help="such as actuator_gain=0.7")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS))
     parser.add_argument("--robot-steps", type=int, default=50_000)
-    parser.add_argument("--measure-every", type=int, default=5_000, help="robot steps")
-    parser.add_argument("--episodes", type=int, default=3, help="of each measurement")
-    parser.add_argument("--real-time-factor", type=float, default=4.0)
+    parser.add_argument("--measure-every", type=int, default=2_500, help="robot steps")
+    parser.add_argument("--episodes", type=int, default=5, help="of each measurement")
+    parser.add_argument("--in-process", action="store_true", help="without ROS")
+    parser.add_argument("--real-time-factor", type=float, default=1.0, help="over DDS")
     parser.add_argument("--out", type=Path, default=Path("runs/fine_tuning"))
     return parser.parse_args()
 
 
-def _once(options: argparse.Namespace, shift: str, arm: str, seed: int, run: object) -> None:
-    path = options.out / f"run-{shift}-{arm}-{seed}.json"
+def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
+    transport = "in_process" if options.in_process else "dds"
+    path = options.out / f"run-{shift}-{arm}-{seed}-{transport}.json"
     if path.exists():
         print(f"{path.name} is there")
         return
-    points, learning = run()  # type: ignore[operator]
-    record = {
-        "machine": asdict(describe_machine(PACKAGES)),
-        "policy": str(options.run),
-        "robot_steps": options.robot_steps,
-        "real_time_factor": options.real_time_factor,
-        "learning": learning,
-        "points": [asdict(point) for point in points],
-    }
-    path.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def _ceiling(options: argparse.Namespace, shift: str) -> tuple[list[Point], dict[str, object]]:
-    measured = measure_policy(
-        options.ceiling / "policy.onnx",
-        _robot(options, shift, seed=0),
-        num_episodes=options.episodes,
-        folder=options.out / f"log-{shift}-ceiling",
+    machine = describe_machine(PACKAGES)
+    robot = _robot(options, shift, seed)
+    began_s = time.monotonic()
+    if arm == "ceiling":
+        policies: list[tuple[int, Path]] = [(0, options.ceiling / "policy.onnx")]
+        rows, updates, heard = [], 0, None
+    else:
+        rows, updates, heard, folder = _learn(options, robot, arm, path.stem)
+        policies = _policies_that_ran(options, rows, folder)
+    wall_s = time.monotonic() - began_s
+    run = Run(
+        shift=shift,
+        arm=arm,
+        seed=seed,
+        transport=transport,
+        policy=str(options.run),
+        robot_steps=rows[-1].robot_steps if rows else 0,
+        updates=updates,
+        wall_s=wall_s,
+        real_time_factor=None if options.in_process else options.real_time_factor,
+        missed_ticks=None if heard is None else heard.num_missed_ticks,
+        lost_transitions=None if heard is None else heard.num_lost,
+        live_returns=[(row.robot_steps, row.policy, row.episode_return) for row in rows],
+        points=[
+            Point(robot_steps=steps, return_mean=_measure(policy, robot, options.episodes))
+            for steps, policy in policies
+        ],
     )
-    point = Point(
-        shift=shift, arm="ceiling", seed=0, robot_steps=0, return_mean=measured.mean,
-        live_return_mean=None,
-    )  # fmt: skip
-    return [point], {}
+    path.write_text(json.dumps({"machine": asdict(machine), **asdict(run)}, indent=1) + "\n")
+    print(f"wrote {path}: {[(p.robot_steps, round(p.return_mean)) for p in run.points]}")
 
 
-def _run(
-    options: argparse.Namespace, shift: str, arm: str, seed: int
-) -> tuple[list[Point], dict[str, object]]:
-    robot, policy = _robot(options, shift, seed), options.run / "policy.onnx"
-    folder = options.out / f"log-{shift}-{arm}-{seed}"
+def _learn(
+    options: argparse.Namespace, robot: SimulatedRobot, arm: str, name: str
+) -> tuple[list[EpisodeRow], int, Measured | None, Path]:
+    """Return the episodes, the updates taken, what the recorder heard, and the learner's folder."""
+    folder = options.out / f"log-{name}"
     if folder.exists():
         shutil.rmtree(folder)  # of an interrupted run
     folder.mkdir(parents=True)
-    frozen = measure_policy(policy, robot, num_episodes=options.episodes, folder=folder / "measure")
-    rows, heard = learn_on_robot(
-        policy,
-        robot,
-        learner=(*_learner(options, arm, folder), f"seed:={seed}"),
-        policy_node=() if arm == "ours" else UNGUARDED,
-        robot_steps=options.robot_steps,
-        folder=folder,
-        say=lambda rows: print(f"{shift} {arm} {seed}: {rows[-1]}", flush=True),
-    )
-    points = [_point(shift, arm, seed, 0, frozen.mean, None)]
-    for mark in range(options.measure_every, options.robot_steps + 1, options.measure_every):
-        ran = newest_policy(folder, mark, rows)
-        mean = frozen.mean
-        if ran is not None:
-            mean = measure_policy(
-                ran, robot, num_episodes=options.episodes, folder=folder / "measure"
-            ).mean
-        live = _live(rows, mark - options.measure_every, mark)
-        points.append(_point(shift, arm, seed, mark, mean, live))
-        print(points[-1], flush=True)
-    learning = {
-        "missed_ticks": heard.num_missed_ticks,
-        "lost_transitions": heard.num_lost,
-        "period_p99_s": heard.period_p99_s,
-        "learner_log_tail": (folder / "learner_node.log").read_text()[-500:],
-    }
-    return points, learning
+    policy, recipe = options.run / "policy.onnx", _write_recipe(arm, folder / "recipe.yaml")
+    checkpoint = None if arm == "from_scratch" else options.run / "checkpoint"
+    heard = None
+
+    def say(rows: list[EpisodeRow]) -> None:
+        print(f"{name}: {rows[-1]}", flush=True)
+
+    if options.in_process:
+        rows = learn_in_process(
+            policy,
+            robot,
+            RobotLearnerSettings(
+                folder=folder / "robot",
+                checkpoint=checkpoint,
+                uses_prior=arm == "ours",
+                config=read_yaml(recipe, FineTuningConfig),
+                seed=robot.seed,
+                keep_policies=1000,
+            ),
+            baseline_episodes=BASELINE_EPISODES if arm == "ours" else 1,
+            robot_steps=options.robot_steps,
+            say=say,
+        )
+    else:
+        source = "from_scratch:=true" if checkpoint is None else f"checkpoint:={checkpoint}"
+        with own_environment():
+            rows, heard = learn_on_robot(
+                policy,
+                robot,
+                learner=(
+                    *(source, f"config:={recipe}", f"prior:={str(arm == 'ours').lower()}"),
+                    *("keep_policies:=1000", "niceness:=0", f"seed:={robot.seed}"),
+                ),
+                policy_node=() if arm == "ours" else UNGUARDED,
+                robot_steps=options.robot_steps,
+                folder=folder,
+                say=say,
+            )
+    before = 0 if checkpoint is None else load_learner(checkpoint).state.num_updates
+    updates = load_learner(folder / "robot" / "learner").state.num_updates - before
+    return rows, updates, heard, folder
 
 
-def _point(shift: str, arm: str, seed: int, steps: int, mean: float, live: float | None) -> Point:
-    return Point(
-        shift=shift, arm=arm, seed=seed, robot_steps=steps, return_mean=mean, live_return_mean=live
-    )
+def _write_recipe(arm: str, path: Path) -> Path:
+    name = "from_scratch.yaml" if arm == "from_scratch" else "fine_tuning.yaml"
+    recipe = yaml.safe_load((package_share() / "config" / name).read_text())
+    if arm == "naive":
+        recipe |= NAIVE
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return path
 
 
-def _live(rows: list[EpisodeRow], after: int, until: int) -> float | None:
-    returns = [row.episode_return for row in rows if after < row.robot_steps <= until]
-    return sum(returns) / len(returns) if returns else None
+def _policies_that_ran(
+    options: argparse.Namespace, rows: list[EpisodeRow], folder: Path
+) -> list[tuple[int, Path]]:
+    """Return the policy of the last episode before each mark; the one that came is the first."""
+    frozen = options.run / "policy.onnx"
+    marks = range(options.measure_every, options.robot_steps + 1, options.measure_every)
+    ran = [(mark, newest_policy(folder, mark, rows) or frozen) for mark in marks]
+    return [(0, frozen), *ran]
+
+
+def _measure(policy: Path, robot: SimulatedRobot, num_episodes: int) -> float:
+    """Return the mean return of the same start states for whichever policy."""
+    loaded = OnnxPolicy.load(policy)
+    episodes = run_policy(
+        loaded, loaded.mode, num_episodes=num_episodes, seed=1, video=None,
+        perturbation=robot.perturbation,
+    )  # fmt: skip
+    return sum(episode.episode_return for episode in episodes) / num_episodes
 
 
 def _robot(options: argparse.Namespace, shift: str, seed: int) -> SimulatedRobot:
@@ -190,69 +209,6 @@ def _robot(options: argparse.Namespace, shift: str, seed: int) -> SimulatedRobot
         real_time_factor=options.real_time_factor,
         seed=seed,
     )
-
-
-def _learner(options: argparse.Namespace, arm: str, folder: Path) -> tuple[str, ...]:
-    recipe = yaml.safe_load((package_share() / "config" / "fine_tuning.yaml").read_text())
-    if arm != "ours":
-        recipe |= NAIVE
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    source = (
-        "from_scratch:=true"
-        if arm == "from_scratch"
-        else f"checkpoint:={options.run / 'checkpoint'}"
-    )
-    return (
-        source,
-        f"config:={path}",
-        f"prior:={str(arm == 'ours').lower()}",
-        "keep_policies:=1000",
-        "niceness:=0",
-    )
-
-
-def _write_table(path: Path, points: list[Point]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(Point.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(point) for point in points)
-
-
-def _plot(path: Path, points: list[Point]) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    shifts = sorted({point.shift for point in points})
-    if not shifts:
-        return
-    figure, grid = pyplot.subplots(
-        1, len(shifts), figsize=(6.0 * len(shifts), 4.0), squeeze=False, layout="constrained"
-    )
-    colours = {"ours": "tab:green", "naive": "tab:orange", "from_scratch": "tab:gray"}
-    for axes, shift in zip(grid[0], shifts, strict=True):
-        for arm, colour in colours.items():
-            runs = {p.seed for p in points if (p.shift, p.arm) == (shift, arm)}
-            for seed in sorted(runs):
-                curve = [p for p in points if (p.shift, p.arm, p.seed) == (shift, arm, seed)]
-                label = arm if seed == min(runs) else None
-                axes.plot(
-                    [p.robot_steps for p in curve],
-                    [p.return_mean for p in curve],
-                    "o-",
-                    color=colour,
-                    label=label,
-                )
-        for point in points:
-            if (point.shift, point.arm) == (shift, "ceiling"):
-                axes.axhline(point.return_mean, color="tab:blue", ls="--", label="ceiling")
-        axes.set(title=shift, xlabel="robot steps", ylabel="return, most likely actions")
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
 
 
 if __name__ == "__main__":

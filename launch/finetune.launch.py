@@ -44,12 +44,14 @@ def generate_launch_description() -> LaunchDescription:
                 "from_scratch",
                 default_value="false",
                 choices=BOOLEANS,
-                description="Learn without a checkpoint, from networks of no meaning.",
+                description="Learn without a checkpoint, from new networks with layer-normalised"
+                " critics.",
             ),
             DeclareLaunchArgument(
                 "config",
                 default_value="",
-                description="The recipe. Empty: the package's config/fine_tuning.yaml.",
+                description="The recipe. Empty: the package's config/fine_tuning.yaml, or"
+                " config/from_scratch.yaml with from_scratch:=true.",
             ),
             DeclareLaunchArgument(
                 "out",

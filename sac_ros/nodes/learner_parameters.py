@@ -39,7 +39,11 @@ def declare_learner_parameters(node: Node) -> None:
             "Checkpoint folder of the training that made the policy, such as runs/hc1/checkpoint:"
             " networks, targets, temperature and optimiser moments. Empty only with from_scratch.",
         ),
-        "config": ("", "The recipe, a YAML file; empty: the package's config/fine_tuning.yaml."),
+        "config": (
+            "",
+            "The recipe, a YAML file; empty: the package's config/fine_tuning.yaml, or"
+            " config/from_scratch.yaml with from_scratch.",
+        ),
         "out": ("runs/robot", "Folder of this robot: transitions, learner, episodes.csv."),
         "policy_node": ("policy_node", "Name of the node that runs the policy."),
         "key_file": (
@@ -51,7 +55,10 @@ def declare_learner_parameters(node: Node) -> None:
     for name, (default, description) in texts.items():
         node.declare_parameter(name, default, ParameterDescriptor(description=description))
     flags = {
-        "from_scratch": (False, "Learn without a checkpoint, from networks of no meaning."),
+        "from_scratch": (
+            False,
+            "Learn without a checkpoint, from new networks with layer-normalised critics.",
+        ),
         "prior": (True, "Mix the checkpoint's transitions into the batches, as the recipe says."),
         "compiled": (True, "Run each update as one compiled function, while the robot warms up."),
     }
@@ -105,7 +112,8 @@ def read_learner_parameters(node: Node) -> LearnerParameters:
             else "both 'checkpoint' and 'from_scratch' are set; drop one of them"
         )
     key_file = _path(node, "key_file")
-    recipe = _path(node, "config") or package_share() / "config" / "fine_tuning.yaml"
+    preset = "from_scratch.yaml" if is_from_scratch else "fine_tuning.yaml"
+    recipe = _path(node, "config") or package_share() / "config" / preset
     return LearnerParameters(
         policy=policy,
         checkpoint=checkpoint,

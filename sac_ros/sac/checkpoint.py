@@ -246,10 +246,11 @@ def _refuse_other_shapes(
         "action_dim": (manifest.action_dim, learner.action_dim),
         "algorithm": (algorithm_of(manifest.sac), algorithm_of(learner.config)),
         "hidden_sizes": (manifest.sac.hidden_sizes, learner.config.hidden_sizes),
-        # Not every algorithm leaves a choice of how many.
-        "num_critics": tuple(
-            getattr(config, "num_critics", None) for config in (manifest.sac, learner.config)
-        ),
+        # Not every algorithm leaves a choice of these.
+        **{
+            name: tuple(getattr(config, name, None) for config in (manifest.sac, learner.config))
+            for name in ("num_critics", "critic_layer_norm")
+        },
         "buffer_capacity": (manifest.buffer_capacity, buffer.capacity),
     }
     for name, (saved, wanted) in pairs.items():

@@ -10,9 +10,9 @@ from sac_ros.sac.sac_config import SACConfig
 class FineTuningConfig:
     """The recipe; what it does not name (discount, network sizes) is the simulator run's own."""
 
-    warmup_steps: int = 3_000
+    warmup_steps: int = 1_000
     """Robot steps with the policy as it came and no update: the baseline, and first data."""
-    critic_steps: int = 2_000
+    critic_steps: int = 1_000
     """Robot steps after the warm-up in which only the critics learn."""
     utd_ratio: float = 1.0
     """Updates per robot step, those of the warm-up included: they are made up for after it."""

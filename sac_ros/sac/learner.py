@@ -85,7 +85,13 @@ class SACLearner:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weights_seed)
             actor = SquashedGaussianActor(obs_dim, action_dim, config.hidden_sizes)
-            critic = CriticEnsemble(obs_dim, action_dim, config.hidden_sizes, config.num_critics)
+            critic = CriticEnsemble(
+                obs_dim,
+                action_dim,
+                config.hidden_sizes,
+                config.num_critics,
+                config.critic_layer_norm,
+            )
         self.actor = actor.to(self._device)
         self._critic = critic.to(self._device)
         self._critic_target = target_of(self._critic)

@@ -268,7 +268,8 @@ class RobotLearner:
             return SACLearner(
                 task.obs_dim,
                 task.action_dim,
-                config.learner_config(SACConfig()),
+                # Normalised, so that critics without any knowledge bear many updates per step.
+                config.learner_config(SACConfig(critic_layer_norm=True)),
                 self.settings.seed,
             )
         saved = load_learner(source)

@@ -14,6 +14,8 @@ class SACConfig(LearnerConfig):
     """Adam step size of the logarithm of the temperature."""
     num_critics: int = 2
     """Critics whose minimum is the target, at least 2."""
+    critic_layer_norm: bool = False
+    """Whether critics normalise each hidden layer, which lets them bear many updates per step."""
     initial_alpha: float = 1.0
     """Entropy temperature at the first update; unused with `fixed_alpha`."""
     fixed_alpha: float | None = None

@@ -48,8 +48,9 @@ def load_critic(folder: Path) -> SavedCritic:
     """Rebuild actor and critics of a checkpoint; raise NoCriticError or CheckpointError."""
     saved = load_learner(folder)
     tensors = saved.state.tensors
+    layer_norm = False
     match saved.config:
-        case SACConfig(num_critics=num_critics):
+        case SACConfig(num_critics=num_critics, critic_layer_norm=layer_norm):
             alpha, reward_scale = float(tensors["log_alpha"].exp()), 1.0
         case SACV1Config(reward_scale=reward_scale):
             # Scaling the reward at temperature 1 is having the inverse as the temperature.
@@ -60,6 +61,8 @@ def load_critic(folder: Path) -> SavedCritic:
             )
     actor = SquashedGaussianActor(saved.obs_dim, saved.action_dim, saved.config.hidden_sizes)
     actor.load_state_dict(tensors_below("actor", tensors))
-    critic = CriticEnsemble(saved.obs_dim, saved.action_dim, saved.config.hidden_sizes, num_critics)
+    critic = CriticEnsemble(
+        saved.obs_dim, saved.action_dim, saved.config.hidden_sizes, num_critics, layer_norm
+    )
     critic.load_state_dict(tensors_below("critic", tensors))
     return SavedCritic(actor=actor, alpha=alpha, reward_scale=reward_scale, critic=critic)

@@ -1,5 +1,7 @@
 import contextlib
 import dataclasses
+import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -14,8 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from sac_ros.sac.checkpoint import Progress, load_actor, load_checkpoint, save_checkpoint
-from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.checkpoint import (
+    Progress,
+    load_actor,
+    load_checkpoint,
+    load_learner,
+    save_checkpoint,
+)
+from sac_ros.sac.checkpoint_manifest import MANIFEST, CheckpointError
 from sac_ros.sac.learner import SACLearner
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
@@ -237,7 +245,13 @@ def test_other_format_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("hidden_sizes", (17,)), ("num_critics", 3), ("buffer_capacity", 51)]
+    ("name", "value"),
+    [
+        ("hidden_sizes", (17,)),
+        ("num_critics", 3),
+        ("critic_layer_norm", True),
+        ("buffer_capacity", 51),
+    ],
 )
 def test_checkpoint_of_other_networks_is_refused_by_name(
     folder: Path, name: str, value: object
@@ -246,6 +260,20 @@ def test_checkpoint_of_other_networks_is_refused_by_name(
 
     with pytest.raises(CheckpointError, match=f"was saved with {name}"):
         Run(config=dataclasses.replace(CONFIG, **{name: value})).load(folder)
+
+
+def test_checkpoint_from_before_critics_could_be_normalised_is_read(folder: Path) -> None:
+    run = Run()
+    run.go()
+    run.save(folder)
+    content = json.loads((folder / MANIFEST).read_text())["manifest"]
+    del content["sac"]["critic_layer_norm"]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps({"sha256": digest, "manifest": content}))
+
+    assert load_learner(folder).config == CONFIG
+    expected, found = run.learner.state().tensors, Run.loaded(folder).learner.state().tensors
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_actor_is_rebuilt_without_the_replay_rows(folder: Path) -> None:

@@ -11,13 +11,16 @@ from sac_ros.sac.algorithm_config import CONFIGS, AlgorithmConfig, algorithm_of
 from sac_ros.sac.algorithms import AlgorithmMismatchError, Dimensions, make_learner
 from sac_ros.sac.learner_protocol import Learner
 from sac_ros.sac.replay_buffer import Batch
+from sac_ros.sac.sac_config import SACConfig
 
 OBS_DIM, ACTION_DIM, B = 3, 2, 8
 CHOICES = ((-1.0, -1.0), (0.0, 0.5), (1.0, 0.0))
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=[*CONFIGS, "sac, layer-normalised critics"])
 def config(request: pytest.FixtureRequest) -> AlgorithmConfig:
+    if request.param not in CONFIGS:
+        return SACConfig(hidden_sizes=(16, 16), batch_size=B, critic_layer_norm=True)
     return CONFIGS[request.param](hidden_sizes=(16, 16), batch_size=B)
 
 

@@ -107,6 +107,41 @@ def test_each_critic_equals_a_network_of_its_own_weights() -> None:
         torch.testing.assert_close(q[member], expected)
 
 
+def test_normalised_critic_equals_a_network_with_layer_norm_of_its_own() -> None:
+    critic = CriticEnsemble(
+        obs_dim=3, action_dim=2, hidden_sizes=(16, 8), num_critics=3, layer_norm=True
+    )
+    with torch.no_grad():
+        for parameter in critic.norms.parameters():  # else scale and shift are those of no norm
+            parameter += torch.randn(parameter.shape, generator=generator())
+    obs, action = torch.randn(7, 3), torch.rand(7, 2)
+
+    q = critic(obs, action)
+
+    for member in range(3):
+        x = torch.cat((obs, action), dim=1)
+        *hidden, last = zip(critic.weights, critic.biases, strict=True)
+        for (weight, bias), norm in zip(hidden, critic.norms, strict=True):
+            layer_norm = nn.LayerNorm(weight.shape[2])
+            layer_norm.weight.data = norm.scale[member, 0]  # type: ignore[union-attr,index]
+            layer_norm.bias.data = norm.shift[member, 0]  # type: ignore[union-attr,index]
+            x = torch.relu(layer_norm(x @ weight[member] + bias[member]))
+        expected = (x @ last[0][member] + last[1][member]).squeeze(1)
+        torch.testing.assert_close(q[member], expected)
+
+
+def test_normalised_critic_stays_bounded_where_nothing_has_been_tried() -> None:
+    torch.manual_seed(0)
+    plain, normalised = (
+        CriticEnsemble(3, 2, (64, 64), num_critics=2, layer_norm=layer_norm)
+        for layer_norm in (False, True)
+    )
+    far = torch.full((1, 3), 1e6), torch.zeros(1, 2)
+
+    assert plain(*far).abs().min() > 1e3
+    assert normalised(*far).abs().max() < 10.0
+
+
 def test_each_critic_starts_as_linear_layers_do_and_unlike_the_others() -> None:
     critic = CriticEnsemble(obs_dim=20, action_dim=5, hidden_sizes=(400,), num_critics=2)
     linear = nn.Linear(25, 400)

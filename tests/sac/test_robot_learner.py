@@ -203,6 +203,9 @@ def test_learns_from_scratch_without_a_checkpoint(tmp_path: Path, run: tuple[Pat
     with living(tmp_path, run[0], None) as learner:
         act(learner, 30)
         assert learner.learn_while(lambda: True) == 30 and learner.has_news
+        assert learner.fine_tuning.learner.config.critic_layer_norm
+    with living(tmp_path, run[0], None) as learner:
+        assert learner.fine_tuning.learner.num_updates == 30
 
 
 def test_checkpoint_of_another_robot_or_algorithm_is_refused(

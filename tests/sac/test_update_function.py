@@ -16,6 +16,7 @@ from sac_ros.sac.algorithms import Dimensions, make_learner
 from sac_ros.sac.execution import REFERENCE, Execution
 from sac_ros.sac.learner_protocol import Learner
 from sac_ros.sac.replay_buffer import Batch
+from sac_ros.sac.sac_config import SACConfig
 
 OBS_DIM, ACTION_DIM, B = 17, 6, 256  # half_cheetah's: what is tuned for speed is checked
 COMPILED = Execution(compiled=True)
@@ -31,8 +32,10 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=[*CONFIGS, "sac, layer-normalised critics"])
 def config(request: pytest.FixtureRequest) -> AlgorithmConfig:
+    if request.param not in CONFIGS:
+        return SACConfig(hidden_sizes=(64, 64), batch_size=B, critic_layer_norm=True)
     return CONFIGS[request.param](hidden_sizes=(64, 64), batch_size=B)
 
 
