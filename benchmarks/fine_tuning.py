@@ -74,13 +74,16 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--measure-every", type=int, default=2_500, help="robot steps")
     parser.add_argument("--episodes", type=int, default=5, help="of each measurement")
     parser.add_argument("--in-process", action="store_true", help="without ROS")
-    parser.add_argument("--real-time-factor", type=float, default=1.0, help="over DDS")
+    parser.add_argument("--real-time-factor", type=float, default=5.0, help="over DDS")
+    parser.add_argument("--real-time", action="store_true", help="over DDS: the robot never waits")
     parser.add_argument("--out", type=Path, default=Path("runs/fine_tuning"))
     return parser.parse_args()
 
 
 def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
     transport = "in_process" if options.in_process else "dds"
+    if transport == "dds" and options.real_time:
+        transport = "dds_real_time"
     path = options.out / f"run-{shift}-{arm}-{seed}-{transport}.json"
     if path.exists():
         print(f"{path.name} is there")
@@ -104,7 +107,7 @@ def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
         robot_steps=rows[-1].robot_steps if rows else 0,
         updates=updates,
         wall_s=wall_s,
-        real_time_factor=None if options.in_process else options.real_time_factor,
+        real_time_factor=None if options.in_process else robot.real_time_factor,
         missed_ticks=None if heard is None else heard.num_missed_ticks,
         lost_transitions=None if heard is None else heard.num_lost,
         live_returns=[(row.robot_steps, row.policy, row.episode_return) for row in rows],
@@ -206,8 +209,9 @@ def _robot(options: argparse.Namespace, shift: str, seed: int) -> SimulatedRobot
     return SimulatedRobot(
         task=OnnxPolicy.load(options.run / "policy.onnx").task.name,
         perturbation=Perturbation(**values),  # type: ignore[arg-type]
-        real_time_factor=options.real_time_factor,
+        real_time_factor=1.0 if options.real_time else options.real_time_factor,
         seed=seed,
+        waits=not options.real_time,
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 
 COLOURS = {"ours": "tab:green", "naive": "tab:orange", "from_scratch": "tab:gray"}
-STYLES = {"dds": "-", "in_process": ":"}
+STYLES = {"dds": "-", "dds_real_time": "--", "in_process": ":"}
+NAMES = {"dds": "DDS", "dds_real_time": "DDS in real time", "in_process": "no ROS"}
 EARLY_STEPS = 10_000
 
 
@@ -141,7 +142,7 @@ def _plot(path: Path, runs: Sequence[Run]) -> None:
     for axes, shift in zip(grid[0], shifts, strict=True):
         named: set[str] = set()
         for run in (run for run in runs if run.shift == shift and run.arm != "ceiling"):
-            name = f"{run.arm.replace('_', ' ')}, {'DDS' if run.transport == 'dds' else 'no ROS'}"
+            name = f"{run.arm.replace('_', ' ')}, {NAMES[run.transport]}"
             axes.plot(
                 [p.robot_steps for p in run.points],
                 [p.return_mean for p in run.points],

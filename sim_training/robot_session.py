@@ -29,8 +29,10 @@ class SimulatedRobot:
     task: str
     perturbation: Perturbation
     real_time_factor: float
-    """Simulated seconds a second; the update-to-data ratio is kept while the learner keeps up."""
+    """Simulated seconds a second."""
     seed: int
+    waits: bool = False
+    """Whether simulated time waits for commands and, in learning, for updates that are owed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ def learn_on_robot(
         )
         processes = (
             learner_process,
-            stack.enter_context(_robot(robot, folder)),
+            stack.enter_context(_robot(robot, folder, learner="learner_node")),
             stack.enter_context(
                 node_process("policy_node", folder, *_policy(policy, robot), *parameters)
             ),
@@ -172,7 +174,9 @@ def _read_recording(path: Path) -> Measured:
 
 
 @contextmanager
-def _robot(robot: SimulatedRobot, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def _robot(
+    robot: SimulatedRobot, folder: Path, learner: str | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     changes = tuple(
         f"{field.name}:={getattr(robot.perturbation, field.name)}"
         for field in fields(robot.perturbation)
@@ -182,6 +186,8 @@ def _robot(robot: SimulatedRobot, folder: Path) -> Iterator["subprocess.Popen[by
         folder,
         *(f"task:={robot.task}", f"seed:={robot.seed}"),
         f"real_time_factor:={robot.real_time_factor}",
+        f"waits_for_command:={str(robot.waits).lower()}",
+        *((f"waits_for_learner:={learner}",) if robot.waits and learner is not None else ()),
         *changes,
     ) as process:
         yield process

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock
@@ -20,6 +21,7 @@ from std_srvs.srv import Trigger
 from sac_ros.errors import InputError
 from sac_ros.nodes.node_process import run_process
 from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.learner_pace import pace_for
 from sim_training.mujoco_robot import MujocoRobot
 from sim_training.perturbation import Perturbation
 
@@ -30,6 +32,8 @@ CLOCK_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LOG_INTERVAL_S = 2.0
 MAX_CATCH_UP_S = 0.1
 """A pause longer than this is not made up for: the simulation falls behind, and says so."""
+PATIENCE_S = 1.0
+"""How long a robot that waits for commands waits for one."""
 
 # How this robot differs from its model; see sim_training/perturbation.py.
 FACTORS = (
@@ -56,6 +60,8 @@ class SimRobotNode(Node):
         self._is_held = True
         self._num_steps = 0
         self._last_command_step = 0
+        self._pace = 1.0
+        self._waiting_since_s: float | None = None
 
     def start(self) -> None:
         """Load the model, connect, and begin to step; raise InputError for a wrong parameter."""
@@ -81,8 +87,11 @@ class SimRobotNode(Node):
             Float64MultiArray, task.action.topic, self._on_command, COMMAND_QOS
         )
         self.create_service(Trigger, "~/reset", self._on_reset)
-        self._started_s = time.monotonic()
-        self._steps_at_start = 0
+        self._waits_for_command = bool(self.get_parameter("waits_for_command").value)
+        self._learner = str(self.get_parameter("waits_for_learner").value)
+        if self._learner:
+            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._go_on_from_now()
         self.create_timer(
             self._robot.timestep_s / self._real_time_factor,
             self._on_timer,
@@ -96,20 +105,41 @@ class SimRobotNode(Node):
 
     def _on_timer(self) -> None:
         """Take every physics step that is due by now, and publish each."""
-        elapsed_s = (time.monotonic() - self._started_s) * self._real_time_factor
+        elapsed_s = (time.monotonic() - self._started_s) * self._real_time_factor * self._pace
         due = self._steps_at_start + int(elapsed_s / self._robot.timestep_s)
-        if (
-            due - self._num_steps
-        ) * self._robot.timestep_s / self._real_time_factor > MAX_CATCH_UP_S:
+        if (due - self._num_steps) * self._robot.timestep_s / (
+            self._real_time_factor * self._pace
+        ) > MAX_CATCH_UP_S:
             self.get_logger().warning(
                 "slower than asked for: simulated time falls behind",
                 throttle_duration_sec=LOG_INTERVAL_S,
             )
-            self._started_s = time.monotonic()
-            self._steps_at_start = self._num_steps
+            self._go_on_from_now()
             due = self._num_steps + 1
         while self._num_steps < due:
+            if self._must_wait():
+                self._go_on_from_now()
+                return
             self._step()
+
+    def _go_on_from_now(self) -> None:
+        """Let no step be due before now."""
+        self._started_s = time.monotonic()
+        self._steps_at_start = self._num_steps
+
+    def _must_wait(self) -> bool:
+        """Say whether the command of this control period is still to come, and is worth a wait.
+
+        A policy that is late then finds the robot where it saw it, on however busy a machine.
+        """
+        has_come = self._num_steps - self._last_command_step < self._robot.steps_per_control
+        if not self._waits_for_command or self._is_held or has_come:
+            self._waiting_since_s = None
+            return False
+        now_s = time.monotonic()
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        return now_s - self._waiting_since_s < PATIENCE_S
 
     def _step(self) -> None:
         self._num_steps += 1
@@ -154,6 +184,12 @@ class SimRobotNode(Node):
         self._command = np.clip(command, self._low, self._high)
         self._last_command_step = self._num_steps
         self._is_held = False
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == f"{self._learner}: learning":
+                self._pace = pace_for({item.key: item.value for item in status.values})
+                self._go_on_from_now()
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._robot.reset(self._rng)
@@ -205,6 +241,22 @@ def _declare_parameters(node: Node) -> None:
         "publish_clock",
         True,
         ParameterDescriptor(description="Publish simulated time on /clock."),
+    )
+    node.declare_parameter(
+        "waits_for_command",
+        False,
+        ParameterDescriptor(
+            description="Let simulated time stand still until the command of each control period"
+            " has come, for 1 s at most: a busy machine then changes no result."
+        ),
+    )
+    node.declare_parameter(
+        "waits_for_learner",
+        "",
+        ParameterDescriptor(
+            description="Learner node, such as learner_node, for whose updates simulated time slows"
+            " down, so that the update-to-data ratio is kept."
+        ),
     )
     node.declare_parameter(
         "command_delay_steps",

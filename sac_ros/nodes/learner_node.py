@@ -194,7 +194,7 @@ class LearnerNode(Node):
         assert self._learner is not None
         tuning, tally = self._learner.fine_tuning, self._learner.tally
         values: dict[str, object] = {
-            "phase": "compiling" if self._learner.is_compiling else tuning.phase.value,
+            "phase": self._phase(),
             "robot steps": tuning.robot_steps,
             "updates": tuning.learner.num_updates,
             "updates owed": tuning.updates_owed,
@@ -219,6 +219,12 @@ class LearnerNode(Node):
         if self._num_unsaved:
             return [Status("learning", Level.WARN, "transitions are not saved", values)]
         return [Status("learning", Level.OK, str(values["phase"]), values)]
+
+    def _phase(self) -> str:
+        assert self._learner is not None
+        if self._learner.paused is not None:
+            return "paused"
+        return "compiling" if self._learner.is_compiling else self._learner.fine_tuning.phase.value
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=LOG_INTERVAL_S)

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from linear_policy import BALANCING_GAIN, write_linear_policy
 from ros_processes import NodeProcess, Observer, observing
 from rosgraph_msgs.msg import Clock
@@ -204,3 +205,59 @@ def test_perturbed_robot_is_another_robot_over_ros_too(observer: Observer, tmp_p
         robot.command(100.0)
         observer.wait_until(lambda: robot.next_state().effort[0] == 50.0, "half of the force")
         observer.wait_for_output(process, "actuator_gain 0.5, observation_noise 0.01")
+
+
+def test_robot_that_waits_for_commands_stands_still_between_them(
+    observer: Observer, tmp_path: Path
+) -> None:
+    with NodeProcess(
+        "sim_robot_node",
+        *("task:=inverted_pendulum", "waits_for_command:=true", "real_time_factor:=5.0"),
+        log=tmp_path / "robot.log",
+    ):
+        robot = Listener(observer)
+        robot.connect()
+        task = load_task("inverted_pendulum")
+        # Held, it goes on telling the time until its first command.
+        robot.command(1.0)
+        observer.spin_for(0.3)
+        for _ in range(3):
+            before_s = robot.clocks[-1]
+            robot.command(1.0)
+            observer.wait_until(lambda then=before_s: robot.clocks[-1] > then, "a step")
+            observer.spin_for(0.3)  # dozens of control periods, if it did not wait
+            assert robot.clocks[-1] - before_s == pytest.approx(task.control_period_s)
+        stopped_s = robot.clocks[-1]
+        observer.wait_until(
+            lambda: robot.clocks[-1] > stopped_s + 0.5, "a robot that nobody commands any more"
+        )
+
+
+def test_robot_that_waits_for_a_learner_slows_down_while_updates_are_owed(
+    observer: Observer, tmp_path: Path
+) -> None:
+    with NodeProcess(
+        "sim_robot_node",
+        *("task:=inverted_pendulum", "waits_for_learner:=learner_node"),
+        log=tmp_path / "robot.log",
+    ):
+        robot = Listener(observer)
+        robot.connect()
+        reports = observer.node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        observer.wait_until(lambda: reports.get_subscription_count() == 1, "the robot")
+
+        def progress(owed: int, phase: str) -> float:
+            values = [
+                KeyValue(key="phase", value=phase),
+                KeyValue(key="updates owed", value=str(owed)),
+            ]
+            status = DiagnosticStatus(name="learner_node: learning", values=values)
+            reports.publish(DiagnosticArray(status=[status]))
+            observer.spin_for(0.3)  # heard by now
+            began_s = robot.clocks[-1]
+            observer.spin_for(1.0)
+            return robot.clocks[-1] - began_s
+
+        slow = progress(10_000, "tuning")
+        assert slow < 0.5 * progress(10_000, "warm_up")
+        assert slow < 0.5 * progress(0, "tuning")
