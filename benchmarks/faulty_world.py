@@ -15,6 +15,7 @@ from fault_kinds import Fault, Kind, Owes, State
 from numpy.typing import NDArray
 
 from sac_ros.nodes.episode_cycle import EpisodeCycle, Phase
+from sac_ros.nodes.intervention import Intervention
 from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -98,9 +99,9 @@ class FaultyWorld:
         assert np.isfinite(transition.obs).all() and np.isfinite(transition.next_obs).all()
         assert np.isfinite(transition.action).all() and math.isfinite(transition.reward)
 
-    def request_reset(self) -> bool:
+    def request_reset(self) -> str | None:
         """Never asked for: the run is continuous."""
-        return False
+        return "somebody who resets it"
 
     def stop(self, reason: str) -> None:
         """Leave the robot with the final command, and be inactive."""
@@ -138,6 +139,7 @@ class FaultyWorld:
             task=self._task,
             control_loop=loop,
             readings=self._readings,
+            intervention=Intervention(timeout_s=self._max_age_s),
             link=self,
             resets_between_episodes=False,
             reset_settle_s=0.0,

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import yaml
 from source_tree import ROOT
 
+from sac_ros.task.ending import Ending
 from sac_ros.task.task_spec import load_task
 
 CHEETAH = load_task("half_cheetah")
@@ -60,10 +61,25 @@ def test_controller_behind_the_node_holds_when_commands_stop() -> None:
     assert controller["joints"] == list(arm.action.joints)
 
 
+def test_joystick_reaches_topics_and_services_of_the_policy_node() -> None:
+    content = yaml.safe_load((ROOT / "config" / "joystick.yaml").read_text())
+    commands = content["/**/joy_teleop"]["ros__parameters"]
+    pendulum = load_task("inverted_pendulum")
+    assert commands["intervene"]["interface_type"] == pendulum.action.type
+    assert commands["intervene"]["deadman_buttons"]
+    assert len(commands["intervene"]["axis_mappings"]) == pendulum.action_dim
+    source = (ROOT / "sac_ros" / "nodes" / "robot_connections.py").read_text()
+    assert f'"{commands["intervene"]["topic_name"].replace("policy_node", "~")}"' in source
+    services = {name: c["service_name"] for name, c in commands.items() if c["type"] == "service"}
+    assert services == {name: f"policy_node/{name}" for name in ("success", "abort", "estop")}
+    assert {ending.value for ending in Ending} <= set(services)
+
+
 def test_every_status_that_is_published_is_explained() -> None:
     text = (ROOT / "docs" / "operating.md").read_text()
     source = (ROOT / "sac_ros" / "nodes" / "health.py").read_text()
-    source += (ROOT / "sac_ros" / "nodes" / "node_health.py").read_text()
+    for name in ("node_health", "episode_health"):
+        source += (ROOT / "sac_ros" / "nodes" / f"{name}.py").read_text()
     names = set(re.findall(r"Status\(\s*\"([a-z ]+)\"", source))
     assert len(names) >= 6
     for name in names:

@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.nodes.intervention import Intervention
+from sac_ros.nodes.robot_link import RobotLink
 from sac_ros.nodes.sensor_readings import SensorReadings
 from sac_ros.policy.control_loop import ControlLoop, Tick
 from sac_ros.policy.observation_pacer import ObservationPacer
+from sac_ros.task.ending import Ending
 from sac_ros.task.observation import ObservationError
 from sac_ros.task.task_spec import TaskSpec
-from sac_ros.task.transition import Transition
 
 PATIENCE_S = 2.0
 """How long the first observation may take before the operator is told what is missing."""
@@ -39,38 +40,6 @@ class Phase(Enum):
     """The episode has ended; whoever resets the robot commands it, so we are silent."""
 
 
-class RobotLink(Protocol):
-    """Where decisions go."""
-
-    def publish_command(self, command: NDArray[np.float64]) -> None:
-        """Send a command [A] in the task's unit."""
-        ...
-
-    def publish_transition(self, transition: Transition) -> None:
-        """Send one step of experience."""
-        ...
-
-    def request_reset(self) -> bool:
-        """Ask for the robot to be brought to a start pose; False if nobody listens yet."""
-        ...
-
-    def stop(self, reason: str) -> None:
-        """Leave the active state, which sends the safe command."""
-        ...
-
-    def fault(self, reason: str) -> None:
-        """Stop until somebody has looked at it: what failed is ours, and would fail again."""
-        ...
-
-    def info(self, text: str) -> None:
-        """Tell the operator."""
-        ...
-
-    def warn(self, text: str) -> None:
-        """Tell the operator, at most once every few seconds."""
-        ...
-
-
 class EpisodeCycle:
     """Drives a ControlLoop through episodes, or through one run without end."""
 
@@ -80,6 +49,7 @@ class EpisodeCycle:
         task: TaskSpec,
         control_loop: ControlLoop,
         readings: SensorReadings,
+        intervention: Intervention,
         link: RobotLink,
         resets_between_episodes: bool,
         reset_settle_s: float,
@@ -95,6 +65,7 @@ class EpisodeCycle:
         self._clock = clock
         self._control_loop = control_loop
         self._readings = readings
+        self._intervention = intervention
         self._link = link
         self._resets_between_episodes = resets_between_episodes
         self._reset_settle_s = reset_settle_s
@@ -106,6 +77,9 @@ class EpisodeCycle:
         """What the task's reaction is being sent for; None while all is well."""
         self._pacer = ObservationPacer(task.control_period_s)
         self._stamps_s = np.zeros(0)
+        self._ending: Ending | None = None
+        self.is_intervened = False
+        """Whether the command in force is a person's."""
         self._phase = Phase.WAITING
         self._phase_since_s = 0.0
         self._readings_count_from_s = 0.0
@@ -115,6 +89,7 @@ class EpisodeCycle:
         """Begin: with a reset where episodes have one, else with the first observation."""
         self._last_tick_s = now_s
         self.trouble = None
+        self._intervention.clear()
         self._begin_episode(now_s)
         if self._resets_between_episodes:
             self._enter(Phase.RESETTING, now_s)
@@ -172,6 +147,7 @@ class EpisodeCycle:
     def latch(self, reason: str, now_s: float) -> None:
         """React to the worst, at once and until `release`."""
         self.trouble = reason
+        self._take_ending()
         if self._deactivates:
             self._link.stop(reason)
             return
@@ -184,6 +160,20 @@ class EpisodeCycle:
         if self._phase is Phase.LATCHED:
             self.start(now_s)
             self._control_loop.interrupt()  # we have commanded it all the time
+
+    def end_episode(self, ending: Ending, now_s: float) -> str | None:
+        """End the episode with the step that is under way; return why not, or None.
+
+        `ABORT` also ends what has been given up already because of a fault.
+        """
+        if self._phase is Phase.RUNNING:
+            # Whoever wants it aborted may know better than whoever saw a success.
+            self._ending = Ending.ABORT if self._ending is Ending.ABORT else ending
+            return None
+        if self._phase is Phase.REACTING and ending is Ending.ABORT:
+            self._break_off(ending, now_s)
+            return None
+        return f"no episode runs: the node is {self._phase.name.lower()}"
 
     @property
     def phase(self) -> Phase:
@@ -211,8 +201,9 @@ class EpisodeCycle:
         self._readings_count_from_s = now_s + self._reset_settle_s
 
     def _step(self, now_s: float) -> None:
+        intervention = self._intervention.command(now_s)
         try:
-            tick = self._control_loop.tick(self._readings.snapshot())
+            tick = self._control_loop.tick(self._readings.snapshot(), intervention, self._ending)
         except ObservationError as error:
             self._handle_problem(str(error), now_s)
             return
@@ -221,8 +212,10 @@ class EpisodeCycle:
             self._control_loop.safety_filter.take_back()
             self._see_to_lateness(f"a control step took {took_s:.3f} s", now_s)
             return
+        self._ending = None
         # The command first: the robot waits for it, the learner does not.
         self._link.publish_command(tick.command)
+        self._note_who_commands(intervention is not None)
         stamps_s = self._readings.stamps_s()
         if tick.transition is not None:
             self._link.publish_transition(
@@ -242,7 +235,8 @@ class EpisodeCycle:
 
     def _see_to_end(self, tick: Tick, now_s: float) -> None:
         """End the episode, or the run, where this tick says so."""
-        reason = tick.termination_reason or ("time limit" if tick.is_truncated else None)
+        cut = "aborted" if tick.is_aborted else "time limit"
+        reason = tick.termination_reason or (cut if tick.is_truncated else None)
         self.trouble = tick.refusal
         if tick.is_fault:
             self._link.fault("the policy's action is not finite")
@@ -250,11 +244,35 @@ class EpisodeCycle:
             self._link.stop(tick.refusal)
         elif tick.refusal is not None:
             self._link.warn(f"reaction: {tick.refusal}")
-        elif reason is not None and self._resets_between_episodes:
+        elif reason is not None:
+            self._finish(reason, now_s)
+
+    def _finish(self, reason: str, now_s: float) -> None:
+        """Go on to a reset, or leave the active state."""
+        if self._resets_between_episodes:
+            self.trouble = None
             self._link.info(f"episode ended: {reason}")
             self._enter(Phase.RESETTING, now_s)
-        elif reason is not None:
+        else:
             self._link.stop(reason)
+
+    def _break_off(self, ending: Ending, now_s: float) -> None:
+        """End an episode of which the last step is lost."""
+        if self._resets_between_episodes:
+            self._link.publish_command(self.final_command())
+        self._finish(ending.value, now_s)
+
+    def _take_ending(self) -> Ending | None:
+        """Return what was called to end a step that is now lost to some trouble."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            self._link.warn(f"no step is recorded with the {ending.value} that was called")
+        return ending
+
+    def _note_who_commands(self, is_person: bool) -> None:
+        if is_person is not self.is_intervened:
+            self._link.info("a person commands" if is_person else "the policy commands again")
+        self.is_intervened = is_person
 
     def _handle_problem(self, problem: str, now_s: float) -> None:
         """Keep still before the first command; send the task's reaction after it."""
@@ -263,8 +281,12 @@ class EpisodeCycle:
                 self._link.warn(f"waiting, no command sent yet: {problem}")
             return
         self.trouble = problem
+        ending = self._take_ending()
         if self._deactivates:
             self._link.stop(problem)
+            return
+        if ending is not None:
+            self._break_off(ending, now_s)
             return
         self._react(now_s)
         self._link.warn(f"reaction: {problem}")
@@ -290,10 +312,11 @@ class EpisodeCycle:
         """Ask for a reset, and again when no answer came."""
         if self._reset_asked_s is not None and now_s - self._reset_asked_s < RESET_RETRY_S:
             return
-        if self._link.request_reset():
+        hindrance = self._link.request_reset()
+        if hindrance is None:
             self._reset_asked_s = now_s
         elif now_s - self._phase_since_s > PATIENCE_S:
-            self._link.warn("waiting for the service that resets the robot")
+            self._link.warn(f"the reset waits for {hindrance}")
 
     def _begin_episode(self, now_s: float) -> None:
         self._control_loop.start_episode()
@@ -305,4 +328,5 @@ class EpisodeCycle:
     def _enter(self, phase: Phase, now_s: float) -> None:
         self._phase = phase
         self._phase_since_s = now_s
+        self.is_intervened &= phase is Phase.RUNNING
         self._reset_asked_s = None

@@ -4,7 +4,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sac_ros.nodes.awaited_rewards import RewardCounts
 from sac_ros.nodes.emergency_stop import EmergencyStop
+from sac_ros.nodes.episode_health import intervention_status, reward_status
 from sac_ros.nodes.health import (
     Level,
     Status,
@@ -14,6 +16,7 @@ from sac_ros.nodes.health import (
     readings_status,
     stop_status,
 )
+from sac_ros.nodes.intervention import InterventionCounts
 from sac_ros.nodes.robot_connections import RobotConnections
 from sac_ros.policy.training_range import TrainingRange
 
@@ -28,6 +31,8 @@ class NodeHealth:
         self._counts = replace(connections.control_loop.safety_filter.counts)
         self._num_late = 0
         self._num_refused = 0
+        self._interventions = InterventionCounts()
+        self._rewards = RewardCounts()
 
     def diagnose(self) -> Sequence[Status]:
         """Return one status for each part of the node; only what is active can be at fault."""
@@ -53,6 +58,7 @@ class NodeHealth:
             ),
             filter_status(counts, self._counts),
             inference_status(connections.task, report),
+            *self._episodes(),
             *identity,
         ]
         if cycle.is_commanding:
@@ -62,6 +68,25 @@ class NodeHealth:
                 )
             )
         self._counts, self._num_late, self._num_refused = counts, cycle.num_late, num_refused
+        return statuses
+
+    def _episodes(self) -> list[Status]:
+        """Say how people and raters take part."""
+        connections = self._connections
+        counts, before = replace(connections.intervention.counts), self._interventions
+        statuses = [
+            intervention_status(counts, before, is_intervened=connections.cycle.is_intervened)
+        ]
+        self._interventions = counts
+        stream = connections.stream
+        if stream.reward_counts is not None:
+            rewards = replace(stream.reward_counts)
+            statuses.append(
+                reward_status(
+                    rewards, self._rewards, stream.num_waiting, drops_unrated=stream.drops_unrated
+                )
+            )
+            self._rewards = rewards
         return statuses
 
     def _policy(self) -> Status:
@@ -88,7 +113,7 @@ class NodeHealth:
     def _learner(self) -> Status:
         """Say whether anybody takes the transitions."""
         statistics = self._connections.statistics
-        num_listeners = self._connections.transitions.get_subscription_count()
+        num_listeners = self._connections.stream.publisher.get_subscription_count()
         return Status(
             "learner link",
             Level.OK,

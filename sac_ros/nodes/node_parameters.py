@@ -9,6 +9,7 @@ from rclpy.node import Node
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.policy_exchange import ExchangeSettings
+from sac_ros.nodes.transition_stream import RewardSettings
 from sac_ros.policy.return_guard import GuardSettings
 
 ActOn = Literal["timer", "observation"]
@@ -41,6 +42,8 @@ class PolicyParameters:
     veto: str
     diagnostics_period_s: float
     exploration: float
+    intervention_timeout_s: float
+    rewards: RewardSettings
     exchange: ExchangeSettings
 
 
@@ -76,6 +79,16 @@ def declare_policy_parameters(node: Node) -> None:
             "",
             "Python function, as 'module:function', that gets command and readings before every"
             " command and returns why it must not be executed, or None. Empty: none.",
+        ),
+        "reward": (
+            "task",
+            "'task': the reward is the task's terms. 'topic': each step is published on ~/unrated,"
+            " and waits for its reward on ~/reward.",
+        ),
+        "unrated": (
+            "drop",
+            "What becomes of a step without a reward in time, with reward: topic. 'drop': it is not"
+            " sent, and leaves a gap. 'zero': silence means a reward of zero.",
         ),
         "learner": (
             "",
@@ -121,8 +134,21 @@ def declare_policy_parameters(node: Node) -> None:
         0.0,
         60.0,
         "How long the action is blended in, from the command in force, after an activation, a"
-        " reset or a fault, in s.",
+        " reset, a fault or an intervention, in s.",
     )
+    for name, default_s, description in (
+        (
+            "intervention_timeout_s",
+            0.2,
+            "Without a message on ~/intervention for longer than this, the policy commands again.",
+        ),
+        (
+            "reward_timeout_s",
+            0.5,
+            "How long a step may wait for its reward on ~/reward once it has ended, in s.",
+        ),
+    ):
+        _declare_number(node, name, default_s, (0.01, 60.0), description)
     _declare_number(
         node,
         "max_late_periods",
@@ -144,6 +170,12 @@ def declare_policy_parameters(node: Node) -> None:
             1.0,
             (0.0, 10.0),
             "Factor on the policy's own noise, for action_mode: sample.",
+        ),
+        (
+            "success_reward",
+            1.0,
+            (-1e6, 1e6),
+            "What ~/success adds to the reward of the step that it ends.",
         ),
         (
             "max_action_change",
@@ -217,6 +249,13 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         veto=_text(node, "veto"),
         diagnostics_period_s=float(node.get_parameter("diagnostics_period_s").value),
         exploration=float(node.get_parameter("exploration").value),
+        intervention_timeout_s=float(node.get_parameter("intervention_timeout_s").value),
+        rewards=RewardSettings(
+            source=cast(Literal["task", "topic"], _choice(node, "reward", ("task", "topic"))),
+            timeout_s=float(node.get_parameter("reward_timeout_s").value),
+            unrated=cast(Literal["drop", "zero"], _choice(node, "unrated", ("drop", "zero"))),
+            success_reward=float(node.get_parameter("success_reward").value),
+        ),
         exchange=ExchangeSettings(
             learner=_text(node, "learner"),
             swap=cast(Swap, _choice(node, "swap", ("episodes", "ticks"))),

@@ -70,7 +70,8 @@ class PolicyExchange:
         self._make_select = make_select
         self._key = read_key(Path(settings.key_file).expanduser()) if settings.key_file else None
         self._acting_version = 0
-        self._episode, self._num_steps, self._return = -1, 0, 0.0
+        self._episode, self._next_step = -1, 0
+        self._num_steps, self._return = 0, 0.0
         self._is_whole = False
         self._recent: deque[NDArray[np.float32]] = deque(maxlen=RECENT_OBS)
         self._num_reported = -1
@@ -100,14 +101,22 @@ class PolicyExchange:
         self._acting_version = running.version
         return running.select_action(obs)
 
-    def note(self, transition: Transition) -> Transition:
-        """Count a step of the robot, swap at its end; return it with the version that acted."""
+    def label(self, transition: Transition) -> Transition:
+        """Return a step that has just ended with the version of the policy that acted."""
+        return replace(transition, policy=self._acting_version)
+
+    def note(self, transition: Transition) -> None:
+        """Count a step that a learner hears of; swap at the end of its episode."""
         if not self._settings.learner:
-            return transition
-        transition = replace(transition, policy=self._acting_version)
+            return
         if transition.episode != self._episode:
             self._episode, self._num_steps, self._return = transition.episode, 0, 0.0
             self._is_whole = transition.step == 0
+        elif transition.step != self._next_step:
+            self._is_whole = False
+        # What a person earned, or spoiled, says nothing about the policy.
+        self._is_whole &= not (transition.intervention or transition.aborted)
+        self._next_step = transition.step + 1
         self._num_steps += 1
         self._return += transition.reward
         self._recent.append(transition.obs)
@@ -120,7 +129,6 @@ class PolicyExchange:
             self._end_episode()
         elif self._settings.swap == "ticks" and self.succession.swap():
             self._publish_status()
-        return transition
 
     def destroy(self) -> None:
         """Take everything from the node again."""

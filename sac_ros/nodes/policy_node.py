@@ -20,11 +20,18 @@ from std_srvs.srv import Trigger
 from sac_ros.errors import InputError
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.emergency_stop import EmergencyStop
-from sac_ros.nodes.message_conversion import command_message, stamp_s, transition_message
+from sac_ros.nodes.intervention import InterventionError
+from sac_ros.nodes.message_conversion import (
+    CommandMessageError,
+    command_from_message,
+    command_message,
+    stamp_s,
+)
 from sac_ros.nodes.node_health import NodeHealth
 from sac_ros.nodes.node_parameters import declare_policy_parameters, read_policy_parameters
 from sac_ros.nodes.robot_connections import RobotConnections, connect, disconnect
 from sac_ros.nodes.sensor_readings import MessageError
+from sac_ros.task.ending import Ending
 from sac_ros.task.robot_description import RobotDescriptionError, joint_limits_of_urdf
 from sac_ros.task.transition import Transition
 
@@ -47,6 +54,9 @@ class PolicyNode(LifecycleNode):
         self._timer: Timer | None = None  # exists while active
         self._clock_watch: Timer | None = None  # likewise, with a simulated clock
         self._warned_s: dict[str, float] = {}
+        # Services, and not topics: a success that nobody heard must not pass for one.
+        for ending in Ending:
+            self.create_service(Trigger, f"~/{ending.value}", partial(self._on_ending, ending))
         self._emergency_stop = EmergencyStop(
             self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
         )
@@ -122,6 +132,7 @@ class PolicyNode(LifecycleNode):
         if connections is not None and connections.commands.is_activated:
             self.publish_command(connections.cycle.final_command())
             connections.commands.wait_for_all_acked(Duration(seconds=0.2))
+            connections.stream.end_waiting()
 
     def publish_command(self, command: NDArray[np.float64]) -> None:
         """Send a command [A] in the task's unit."""
@@ -133,22 +144,20 @@ class PolicyNode(LifecycleNode):
         self._connections.statistics.note_command()
 
     def publish_transition(self, transition: Transition) -> None:
-        """Send one step of experience, if the parameters ask for it."""
+        """Send one step of experience."""
         assert self._connections is not None
-        self._connections.statistics.note_transition(transition)
-        transition = self._connections.exchange.note(transition)
-        parameters = self._connections.parameters
-        # In shadow, nobody executed the action that it speaks of.
-        if parameters.publish_transitions and not parameters.shadow:
-            self._connections.transitions.publish(transition_message(transition))
+        self._connections.stream.add(transition)
 
-    def request_reset(self) -> bool:
-        """Call the reset service; False while nobody offers it."""
+    def request_reset(self) -> str | None:
+        """Call the reset service; return what keeps us from it."""
         assert self._connections is not None
+        # Whoever rates the last steps may still be looking at how the robot was left.
+        if self._connections.stream.num_waiting:
+            return "the rewards of the last steps"
         if not self._connections.resets.service_is_ready():
-            return False
+            return f"service {self._connections.resets.srv_name!r}"
         self._connections.resets.call_async(Trigger.Request()).add_done_callback(self._on_reset)
-        return True
+        return None
 
     def stop(self, reason: str) -> None:
         """Leave the active state, which stops the robot; in shadow, only say so."""
@@ -203,11 +212,34 @@ class PolicyNode(LifecycleNode):
             self._guard(partial(cycle.act, now_s))
         else:
             self._guard(partial(cycle.watch, now_s))
+        self._guard(self._connections.stream.settle)
 
     def _on_clock_watch(self) -> None:
         """Look after the robot while simulated time stands still."""
         assert self._connections is not None
         self._guard(partial(self._connections.cycle.watch_clock, time.monotonic()))
+
+    def _on_intervention(self, message: object) -> None:
+        """Remember what a person asks for; the next control step takes it up."""
+        assert self._connections is not None
+        intervention, now_s = self._connections.intervention, time.monotonic()
+        try:
+            command = command_from_message(self._connections.task.action, message)
+            intervention.store(command, stamp_s(message, now_s), now_s)
+        except (CommandMessageError, InterventionError) as error:
+            intervention.counts.refused += 1
+            self.warn(f"refused an intervention: {error}")
+
+    def _on_ending(
+        self, ending: Ending, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """End the episode by `~/success` or `~/abort`."""
+        refusal: str | None = "no episode runs: the node is not active"
+        if self._timer is not None and self._connections is not None:
+            refusal = self._connections.cycle.end_episode(ending, time.monotonic())
+        response.success = refusal is None
+        response.message = refusal or f"the episode ends: {ending.value}"
+        return response
 
     def _on_reset(self, future: "Future[Trigger.Response]") -> None:
         response = future.result()
@@ -257,6 +289,7 @@ class PolicyNode(LifecycleNode):
             link=self,
             on_sensor=self._on_sensor,
             on_robot_description=self._on_robot_description,
+            on_intervention=self._on_intervention,
             is_simulated=self._is_simulated,
         )
         self._connections = connections

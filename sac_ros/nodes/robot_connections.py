@@ -10,16 +10,19 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from sac_ros.nodes.episode_cycle import EpisodeCycle, RobotLink
+from sac_ros.nodes.episode_cycle import EpisodeCycle
+from sac_ros.nodes.intervention import Intervention
 from sac_ros.nodes.loop_statistics import LoopStatistics
 from sac_ros.nodes.message_conversion import message_class
 from sac_ros.nodes.node_parameters import PolicyParameters
 from sac_ros.nodes.policy_exchange import PolicyExchange, selection
-from sac_ros.nodes.qos_profiles import COMMAND_QOS, LATCHED_QOS, SENSOR_QOS, TRANSITION_QOS
+from sac_ros.nodes.qos_profiles import COMMAND_QOS, LATCHED_QOS, SENSOR_QOS
+from sac_ros.nodes.robot_link import RobotLink
 from sac_ros.nodes.sensor_readings import SensorReadings
+from sac_ros.nodes.transition_stream import TransitionStream, not_yet_rated
 from sac_ros.nodes.veto import load_veto
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -42,7 +45,8 @@ class RobotConnections:
     cycle: EpisodeCycle
     statistics: LoopStatistics
     commands: "LifecyclePublisher[object]"
-    transitions: "LifecyclePublisher[Float64MultiArray]"
+    intervention: Intervention
+    stream: TransitionStream
     contract: "Publisher[String]"
     resets: "Client[Trigger.Request, Trigger.Response]"
     subscriptions: "Sequence[Subscription[object]]"
@@ -55,6 +59,7 @@ def connect(
     link: RobotLink,
     on_sensor: Callable[[str, object], None],
     on_robot_description: Callable[[String], None],
+    on_intervention: Callable[[object], None],
     is_simulated: bool,
 ) -> RobotConnections:
     """Verify everything that can be refused, then make publishers and subscriptions.
@@ -85,11 +90,15 @@ def connect(
         max_episode_steps=task.max_episode_steps if episodes else None,
         fade_in_s=parameters.fade_in_s,
         veto=veto,
+        rate=None if parameters.rewards.source == "task" else not_yet_rated,
+        success_reward=parameters.rewards.success_reward,
     )
+    intervention = Intervention(parameters.intervention_timeout_s, judges_delay=not is_simulated)
     cycle = EpisodeCycle(
         task=task,
         control_loop=control_loop,
         readings=readings,
+        intervention=intervention,
         link=link,
         resets_between_episodes=episodes,
         reset_settle_s=parameters.reset_settle_s,
@@ -114,14 +123,25 @@ def connect(
             SHADOW_TOPIC if parameters.shadow else task.action.topic,
             COMMAND_QOS,
         ),
-        transitions=node.create_lifecycle_publisher(
-            Float64MultiArray, "~/transitions", TRANSITION_QOS
+        intervention=intervention,
+        stream=TransitionStream(
+            node,
+            parameters.rewards,
+            statistics=statistics,
+            exchange=exchange,
+            # In shadow, nobody executed the action that a transition speaks of.
+            is_published=parameters.publish_transitions and not parameters.shadow,
+            warn=link.warn,
         ),
         contract=contract,
         resets=node.create_client(Trigger, parameters.reset_service),
         subscriptions=[
             node.create_subscription(
                 String, "robot_description", on_robot_description, LATCHED_QOS
+            ),
+            # Of the command's own type: what moves the robot by hand today only has to be remapped.
+            node.create_subscription(
+                message_class(task.action.type), "~/intervention", on_intervention, SENSOR_QOS
             ),
             *(
                 node.create_subscription(
@@ -140,9 +160,9 @@ def disconnect(node: LifecycleNode, connections: RobotConnections) -> None:
     connections.exchange.destroy()
     node.destroy_client(connections.resets)
     node.destroy_publisher(connections.contract)
-    # destroy_publisher would leave these two registered with the lifecycle node.
+    # destroy_publisher would leave it registered with the lifecycle node.
     node.destroy_lifecycle_publisher(connections.commands)
-    node.destroy_lifecycle_publisher(connections.transitions)
+    connections.stream.destroy()
 
 
 def _with_max_age(task: TaskSpec, max_age_s: float) -> TaskSpec:

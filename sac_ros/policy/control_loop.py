@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from sac_ros.policy.safety_filter import SafetyFilter, Veto
 from sac_ros.task.action import ActionScaling
-from sac_ros.task.experience import Experience
+from sac_ros.task.ending import Ending
+from sac_ros.task.experience import Experience, Rate
 from sac_ros.task.observation import Readings
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
@@ -26,7 +27,9 @@ class Tick:
     """For the robot, in the task's unit [A]; what to leave it with once the episode has ended."""
     termination_reason: str | None
     is_truncated: bool
-    """The time limit ends the episode here."""
+    """The time limit, or a person, cuts the episode short here."""
+    is_aborted: bool
+    """It was a person."""
     is_fault: bool
     """The policy asked for something that is not finite."""
     refusal: str | None
@@ -53,17 +56,23 @@ class ControlLoop:
         *,
         fade_in_s: float = 0.0,
         veto: Veto | None = None,
+        rate: Rate | None = None,
+        success_reward: float = 1.0,
     ) -> None:
         """Build the parts of the tick.
 
         `max_episode_steps` cuts episodes short; None leaves them without a time limit. Over
-        `fade_in_s` from the start of an episode, the action is blended in, linearly in time.
+        `fade_in_s` from the start of an episode, and from the end of an intervention, the action
+        is blended in, linearly in time. `rate` and `success_reward` are Experience's.
         """
         self.select_action = select_action
         self.safety_filter = SafetyFilter(task, veto)
-        self._experience = Experience(task, max_episode_steps)
+        self._experience = Experience(
+            task, max_episode_steps, rate=rate, success_reward=success_reward
+        )
         self._scaling = ActionScaling(task.action)
         self._num_fade_steps = round(fade_in_s / task.control_period_s)
+        self._num_faded = 0
         self._fade_from = self.safety_filter.last
         self._holds_command = False
 
@@ -75,6 +84,7 @@ class ControlLoop:
     def interrupt(self) -> None:
         """Begin a new episode at the next tick, from the command that is now in force."""
         self._experience.start_episode()
+        self._num_faded = 0
         self._holds_command = True
 
     def react(self, readings: Readings | None = None) -> NDArray[np.float64]:
@@ -87,35 +97,56 @@ class ControlLoop:
             self.interrupt()
         return self.safety_filter.react(readings)
 
-    def tick(self, readings: Readings) -> Tick:
-        """Decide the command for these readings; raise ObservationError if they are unusable."""
-        observed = self._experience.observe(readings)
+    def tick(
+        self,
+        readings: Readings,
+        intervention: NDArray[np.float64] | None = None,
+        ending: Ending | None = None,
+    ) -> Tick:
+        """Decide the command for these readings; raise ObservationError if they are unusable.
+
+        `intervention` is what a person asks for in the policy's place [A], in the task's unit;
+        `ending` is what a person has called since the last tick.
+        """
+        observed = self._experience.observe(readings, ending)
         # A robot that is already outside of its limits gets no first action either.
         if observed.is_end:
             return Tick(
                 command=self.safety_filter.stop(),
                 termination_reason=observed.termination_reason,
                 is_truncated=observed.is_truncated,
+                is_aborted=observed.is_aborted,
                 is_fault=False,
                 refusal=None,
                 complete_step=observed.complete_step,
             )
         if observed.step == 0 and not self._holds_command:
             self.safety_filter.reset(readings)
-        request = self._scaling.to_command(self.select_action(observed.obs))
-        if observed.step < self._num_fade_steps:
-            if observed.step == 0:
-                self._fade_from = self.safety_filter.last
-            share = (observed.step + 1) / self._num_fade_steps
-            request = self._fade_from + share * (request - self._fade_from)
+        request = self._policys_request(observed.obs) if intervention is None else intervention
         command = self.safety_filter.apply(request, readings)
         refusal = self.safety_filter.refusal
-        self._experience.execute(observed, command)
+        is_persons = intervention is not None
+        if is_persons:
+            self._num_faded = 0  # the policy comes back gently
+        # What the filter put in a person's place is not that person's doing.
+        self._experience.execute(observed, command, intervention=is_persons and refusal is None)
         return Tick(
             command=command,
             termination_reason=None,
             is_truncated=False,
+            is_aborted=False,
             is_fault=refusal is not None and not np.isfinite(request).all(),
             refusal=refusal,
             complete_step=observed.complete_step,
         )
+
+    def _policys_request(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what the policy asks for [A], blended with the command in force for a while."""
+        request = self._scaling.to_command(self.select_action(obs))
+        if self._num_faded == self._num_fade_steps:
+            return request
+        if self._num_faded == 0:
+            self._fade_from = self.safety_filter.last
+        self._num_faded += 1
+        share = self._num_faded / self._num_fade_steps
+        return self._fade_from + share * (request - self._fade_from)

@@ -6,10 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from sac_ros.nodes.episode_cycle import EpisodeCycle
+from sac_ros.nodes.intervention import Intervention
 from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
 from sac_ros.policy.control_loop import ControlLoop, SelectAction
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
+
+INTERVENTION_TIMEOUT_S = 0.17
 
 
 class RecordingLink:
@@ -28,8 +31,8 @@ class RecordingLink:
     def publish_transition(self, transition: Transition) -> None:
         self.transitions.append(transition)
 
-    def request_reset(self) -> bool:
-        return True
+    def request_reset(self) -> str | None:
+        return None
 
     def stop(self, reason: str) -> None:
         self.stops.append(reason)
@@ -54,23 +57,31 @@ class Rig:
         *,
         max_late_s: float = np.inf,
         veto: Callable[..., str | None] | None = None,
+        fade_in_s: float = 0.0,
+        max_episode_steps: int | None = None,
     ) -> None:
+        """With `max_episode_steps`, it runs in episodes with a reset between them."""
         self.task = task
         self.now_s = 10.0
         self.link = RecordingLink()
         self.readings = SensorReadings(task)
-        self.loop = ControlLoop(task, select_action, None, veto=veto)
+        self.intervention = Intervention(INTERVENTION_TIMEOUT_S)
+        self.loop = ControlLoop(
+            task, select_action, max_episode_steps, fade_in_s=fade_in_s, veto=veto
+        )
         self.cycle = EpisodeCycle(
             task=task,
             control_loop=self.loop,
             readings=self.readings,
+            intervention=self.intervention,
             link=self.link,
-            resets_between_episodes=False,
+            resets_between_episodes=max_episode_steps is not None,
             reset_settle_s=0.0,
             max_late_s=max_late_s,
             clock=lambda: self.now_s,
         )
         self.cycle.start(self.now_s)
+        self.cycle.finish_reset(None, self.now_s)
 
     def send(self, value: float = 0.0, stamp_s: float | None = None) -> None:
         """Deliver a JointState with the same value everywhere."""

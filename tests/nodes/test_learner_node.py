@@ -151,10 +151,10 @@ class Run:
                 )
             )
 
-    def log(self) -> TransitionLog:
+    def log(self, name: str = "transitions") -> TransitionLog:
         policy = OnnxPolicy.load(self.policy)
         return TransitionLog(
-            self.folder / "robot" / "transitions",
+            self.folder / "robot" / name,
             obs_dim=4,
             action_dim=1,
             task_fingerprint=policy.contract.task_fingerprint,
@@ -220,6 +220,45 @@ def test_learner_gone_bad_is_rolled_back_its_window_marked_and_it_waits_for_resu
     assert 1 <= len(np.unique(rows[made_by_bad][:, episode])) <= 3
     assert mark.kind == "bad" and mark.first == np.flatnonzero(made_by_bad)[0]
     assert mark.last == np.flatnonzero(made_by_bad)[-1]
+
+
+def test_what_a_person_does_to_the_robot_becomes_demonstrations_and_an_abort_a_mark(
+    watcher: Watcher, run: Run
+) -> None:
+    hand = watcher.observer.node.create_publisher(Float64MultiArray, "policy_node/intervention", 10)
+    # The whole range is +-300 N.
+    push, action = Float64MultiArray(data=[15.0]), 0.05
+
+    def pushed() -> bool:
+        hand.publish(push)
+        return int(watcher.learning.get("demonstrations", 0)) >= 10
+
+    with run.robot("intervention_timeout_s:=0.5"), run.learner(QUICK) as learner:
+        watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+        watcher.wait(pushed, "demonstrations")
+
+        episodes = run.folder / "robot" / "episodes.csv"
+
+        def aborted() -> bool:
+            # Again if the pole fell in the very step: then that is how the episode ended.
+            watcher.observer.call(Trigger, "policy_node/abort", Trigger.Request())
+            return ",aborted," in episodes.read_text()
+
+        watcher.wait(aborted, "an episode that was aborted")
+        learner.stop()
+    logs = [run.log(), run.log("demonstrations")]
+    rows, shown = (np.concatenate([block for _, block in log.open()]) for log in logs)
+    for log in logs:
+        log.close()
+    at = columns(4, 1)
+    flagged = rows[rows[:, at["intervention"]].ravel() == 1.0]
+    np.testing.assert_array_equal(shown, flagged)
+    assert len(shown) >= 10 and len(shown) < len(rows)
+    np.testing.assert_allclose(shown[:, at["action"]], action, atol=1e-9)
+    mark = next(mark for mark in logs[0].marks if mark.kind == "aborted")
+    assert rows[mark.last, at["aborted"]] == 1.0
+    in_mark = rows[mark.first : mark.last + 1, at["episode"]]
+    assert (in_mark == rows[mark.last, at["episode"]]).all()
 
 
 def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(

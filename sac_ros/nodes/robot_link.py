@@ -1,0 +1,40 @@
+"""Where an episode cycle's decisions go."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.task.transition import Transition
+
+
+class RobotLink(Protocol):
+    """Where decisions go."""
+
+    def publish_command(self, command: NDArray[np.float64]) -> None:
+        """Send a command [A] in the task's unit."""
+        ...
+
+    def publish_transition(self, transition: Transition) -> None:
+        """Send one step of experience."""
+        ...
+
+    def request_reset(self) -> str | None:
+        """Ask for the robot to be brought to a start pose; return what it has to wait for."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Leave the active state, which sends the safe command."""
+        ...
+
+    def fault(self, reason: str) -> None:
+        """Stop until somebody has looked at it: what failed is ours, and would fail again."""
+        ...
+
+    def info(self, text: str) -> None:
+        """Tell the operator."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Tell the operator, at most once every few seconds."""
+        ...
