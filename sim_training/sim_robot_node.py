@@ -167,7 +167,14 @@ class SimRobotNode(Node):
             self._clocks.publish(ClockMessage(clock=stamp))
 
     def _stamp(self) -> Time:
-        """Return simulated time, which goes on while the robot is held or reset."""
+        """Return simulated time, which goes on while the robot is held or reset.
+
+        Where nobody can know simulated time, a robot stamps by the system's clock: else a pause
+        of this process would make every later message look held up on its way, for good.
+        """
+        if self._clocks is None:
+            now: Time = self.get_clock().now().to_msg()
+            return now
         nanoseconds = round(self._num_steps * self._robot.timestep_s * 1e9)
         return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
@@ -240,7 +247,10 @@ def _declare_parameters(node: Node) -> None:
     node.declare_parameter(
         "publish_clock",
         True,
-        ParameterDescriptor(description="Publish simulated time on /clock."),
+        ParameterDescriptor(
+            description="Publish simulated time on /clock, and stamp by it. Without, messages are"
+            " stamped by the system's clock, as a real robot's are."
+        ),
     )
     node.declare_parameter(
         "waits_for_command",

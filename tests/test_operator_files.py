@@ -78,7 +78,7 @@ def test_joystick_reaches_topics_and_services_of_the_policy_node() -> None:
 def test_every_status_that_is_published_is_explained() -> None:
     text = (ROOT / "docs" / "operating.md").read_text()
     source = (ROOT / "sac_ros" / "nodes" / "health.py").read_text()
-    for name in ("node_health", "episode_health"):
+    for name in ("node_health", "episode_health", "learner_health"):
         source += (ROOT / "sac_ros" / "nodes" / f"{name}.py").read_text()
     names = set(re.findall(r"Status\(\s*\"([a-z ]+)\"", source))
     assert len(names) >= 6

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sac_ros.nodes.loop_statistics import LoopReport
+from sac_ros.nodes.loop_statistics import LoopReport, Spread
+from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.safety_filter import FilterCounts
 from sac_ros.task.task_spec import TaskSpec
 
@@ -15,6 +16,10 @@ RATE_WARN, RATE_ERROR = 0.9, 0.5
 """Share of the task's control rate below which a loop is slow, and useless."""
 JITTER_WARN = 0.5
 """99th percentile of the deviation between commands, in control periods."""
+MISSED_WARN = 0.01
+"""Share of the control rate at which ticks are missed."""
+GARBAGE_WARN = 0.1
+"""Longest pause of Python's garbage collector, in control periods."""
 INFERENCE_WARN, INFERENCE_ERROR = 0.25, 1.0
 """99th percentile of the inference time, in control periods."""
 AGE_WARN = 0.8
@@ -41,12 +46,31 @@ class Status:
     values: Mapping[str, object]
 
 
-def loop_status(task: TaskSpec, report: LoopReport, num_late: int, new_late: int) -> Status:
-    """Say how regular the commands are."""
+@dataclass(frozen=True, kw_only=True)
+class LateTicks:
+    """Ticks that were not in time."""
+
+    late: int
+    """So late that the task's reaction was sent."""
+    missed: int
+    """No command until half a period after it was due."""
+
+    def since(self, before: "LateTicks") -> "LateTicks":
+        """Return those that came after `before`."""
+        return LateTicks(late=self.late - before.late, missed=self.missed - before.missed)
+
+
+def loop_status(task: TaskSpec, report: LoopReport, ticks: LateTicks, new: LateTicks) -> Status:
+    """Say how regular the commands are; `new` are the ticks since the last report."""
     wanted_hz = 1.0 / task.control_period_s
-    level, message = _worst(
+    level, message = worst(
         (report.rate_hz < RATE_ERROR * wanted_hz, Level.ERROR, "far below the control rate"),
-        (new_late > 0, Level.WARN, f"{new_late} late ticks"),
+        (new.late > 0, Level.WARN, f"{new.late} late ticks"),
+        (
+            new.missed > MISSED_WARN * (report.num_commands + new.missed),
+            Level.WARN,
+            f"{new.missed} missed ticks",
+        ),
         (report.rate_hz < RATE_WARN * wanted_hz, Level.WARN, "below the control rate"),
         (
             report.jitter.p99_ms > JITTER_WARN * 1e3 * task.control_period_s,
@@ -64,7 +88,9 @@ def loop_status(task: TaskSpec, report: LoopReport, num_late: int, new_late: int
             "jitter p50 [ms]": f"{report.jitter.p50_ms:.3f}",
             "jitter p99 [ms]": f"{report.jitter.p99_ms:.3f}",
             "jitter max [ms]": f"{report.jitter.max_ms:.3f}",
-            "late ticks": num_late,
+            "commands": report.num_commands,
+            "late ticks": ticks.late,
+            "missed ticks": ticks.missed,
         },
     )
 
@@ -72,7 +98,7 @@ def loop_status(task: TaskSpec, report: LoopReport, num_late: int, new_late: int
 def inference_status(task: TaskSpec, report: LoopReport) -> Status:
     """Say how long the policy takes."""
     share = report.inference.p99_ms / (1e3 * task.control_period_s)
-    level, message = _worst(
+    level, message = worst(
         (share > INFERENCE_ERROR, Level.ERROR, "slower than the control period"),
         (share > INFERENCE_WARN, Level.WARN, "takes much of the control period"),
     )
@@ -88,6 +114,28 @@ def inference_status(task: TaskSpec, report: LoopReport) -> Status:
     )
 
 
+def garbage_status(
+    task: TaskSpec, pauses: Spread, num_collections: int, longest_ms: float
+) -> Status:
+    """Say how long Python's garbage collector held up the control loop."""
+    share = pauses.max_ms / (1e3 * task.control_period_s)
+    level, message = worst(
+        (share > GARBAGE_WARN, Level.WARN, f"a pause of {share:.0%} of the control period")
+    )
+    return Status(
+        "garbage collection",
+        level,
+        message or f"longest pause {pauses.max_ms:.3f} ms",
+        {
+            "p50 [ms]": f"{pauses.p50_ms:.3f}",
+            "p99 [ms]": f"{pauses.p99_ms:.3f}",
+            "max [ms]": f"{pauses.max_ms:.3f}",
+            "collections since activation": num_collections,
+            "longest since activation [ms]": f"{longest_ms:.3f}",
+        },
+    )
+
+
 def readings_status(
     task: TaskSpec,
     ages_s: Mapping[str, float],
@@ -98,7 +146,7 @@ def readings_status(
     """Say how old each reading is, and which lie outside of what training has seen."""
     stale = [r.name for r in task.readings if ages_s[r.name] > r.max_age_s]
     old = [r.name for r in task.readings if ages_s[r.name] > AGE_WARN * r.max_age_s]
-    level, message = _worst(
+    level, message = worst(
         (bool(stale), Level.ERROR, f"stale: {', '.join(stale)}"),
         (new_refused > 0, Level.WARN, f"{new_refused} messages out of order, late or malformed"),
         (bool(old), Level.WARN, f"nearly stale: {', '.join(old)}"),
@@ -114,7 +162,7 @@ def filter_status(counts: FilterCounts, before: FilterCounts) -> Status:
     new = {name: getattr(counts, name) - getattr(before, name) for name in vars(counts)}
     limited = max(new["clipped"], new["rate_limited"], new["joint_limited"])
     share = limited / max(1, new["applied"])
-    level, message = _worst(
+    level, message = worst(
         (new["non_finite"] > 0, Level.ERROR, "the policy's action was not finite"),
         (new["vetoed"] > 0, Level.WARN, f"{new['vetoed']} commands vetoed"),
         (new["reactions"] > 0, Level.WARN, f"{new['reactions']} commands of the fault reaction"),
@@ -123,16 +171,55 @@ def filter_status(counts: FilterCounts, before: FilterCounts) -> Status:
     return Status("safety filter", level, message or "quiet", dict(vars(counts)))
 
 
+def link_status(
+    *,
+    learner: str,
+    num_listeners: int,
+    robot: PolicyStatus,
+    new_refused: int,
+    num_transitions: int,
+    last_return: float | None,
+) -> Status:
+    """Say who takes the transitions, and which policies came back for them.
+
+    `learner` is the node whose policies are let in; empty if none is.
+    """
+    level, message = worst(
+        (robot.is_rolled_back, Level.ERROR, f"rolled back: {robot.reason}"),
+        (new_refused > 0, Level.WARN, robot.refusal),
+        (bool(learner) and num_listeners == 0, Level.WARN, f"{learner} does not listen"),
+    )
+    idle = f"{num_listeners} listening" if num_listeners else "nobody learns from this robot"
+    return Status(
+        "learner link",
+        level,
+        message or idle,
+        {
+            "listeners": num_listeners,
+            "transitions": num_transitions,
+            "return of the last episode": last_return,
+            "version that runs": robot.version,
+            "version found fit": robot.newest_version,
+            "version that waits": robot.waiting_version,
+            "waits for": robot.waits_for,
+            "refused": robot.num_refused,
+            "last refusal": robot.refusal,
+            "swaps": robot.num_swaps,
+            "rollbacks": robot.num_rollbacks,
+        },
+    )
+
+
 def stop_status(estop: str | None, trouble: str | None, phase: str) -> Status:
     """Say whether the policy is in control, and if not, why."""
-    level, message = _worst(
+    level, message = worst(
         (estop is not None, Level.ERROR, f"emergency stop: {estop}"),
         (trouble is not None, Level.ERROR, f"fault reaction: {trouble}"),
     )
     return Status("state", level, message or phase, {"phase": phase, "trouble": trouble or ""})
 
 
-def _worst(*findings: tuple[bool, Level, str]) -> tuple[Level, str]:
+def worst(*findings: tuple[bool, Level, str]) -> tuple[Level, str]:
     """Return the highest level among what holds, with all that was found, worst first."""
     found = sorted((-level, text) for holds, level, text in findings if holds)
     if not found:

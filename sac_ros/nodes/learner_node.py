@@ -4,21 +4,23 @@ A process of its own, on the robot's computer or another: the policy node never 
 """
 
 import os
+import shutil
 import sys
 import time
-from array import array
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 import torch
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
-from sac_ros.nodes.health import Level, Status
+from sac_ros.nodes.health import Status
+from sac_ros.nodes.learner_health import LearnerHealth, LearnerReport
 from sac_ros.nodes.learner_parameters import (
     LearnerParameters,
     declare_learner_parameters,
@@ -26,12 +28,14 @@ from sac_ros.nodes.learner_parameters import (
 )
 from sac_ros.nodes.log_forwarding import forward_log
 from sac_ros.nodes.message_conversion import transition_from_message
+from sac_ros.nodes.niceness import give_way
 from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.policy_offer import PolicyOffer
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.policy_status import PolicyStatus, PolicyStatusError
-from sac_ros.policy.policy_update import pack_update
 from sac_ros.sac.checkpoint_manifest import CheckpointError
+from sac_ros.sac.fine_tuning import Phase
 from sac_ros.sac.replay_buffer import NonFiniteTransitionError
 from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerSettings
 from sac_ros.sac.transition_log import TransitionLogError
@@ -56,14 +60,15 @@ class LearnerNode(Node):
         self._num_rollbacks = 0
         """Those of the robot that an operator has seen to."""
         self._status: PolicyStatus | None = None
-        self._published_s = -float("inf")
+        self._health = LearnerHealth()
+        self._heard_s = -float("inf")
         self._episode_has_ended = False
 
     def start(self) -> None:
         """Load everything and connect; raise InputError."""
         self._told: LearnerParameters = read_learner_parameters(self)
         parameters = self._told
-        os.nice(int(self.get_parameter("niceness").value))
+        give_way(int(self.get_parameter("niceness").value))
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         # A compilation of the update takes long, or fails: both are to be seen.
@@ -81,7 +86,7 @@ class LearnerNode(Node):
             ),
             contract,
         )
-        self._updates = self.create_publisher(UInt8MultiArray, "~/policy_update", LATCHED_QOS)
+        self._offer = PolicyOffer(self, parameters.key)
         robot = parameters.policy_node
         self.create_subscription(
             Float64MultiArray, f"{robot}/transitions", self._on_transition, TRANSITION_QOS
@@ -127,6 +132,7 @@ class LearnerNode(Node):
         except TransitionLogError as error:
             self._num_unsaved += 1
             self._warn(str(error))
+        self._heard_s = time.monotonic()
         self._episode_has_ended |= transition.terminated or transition.truncated
 
     def _on_status(self, message: String) -> None:
@@ -138,10 +144,14 @@ class LearnerNode(Node):
             self._warn(f"refused a status: {error}")
             return
         before, self._status = self._status, status
+        self._learner.count_on_from(status.newest_version)
         if not status.is_rolled_back:
-            self._num_rollbacks = status.num_rollbacks
+            if status.num_rollbacks != self._num_rollbacks:
+                self._num_rollbacks = status.num_rollbacks
+                self._offer.renew(self._num_rollbacks)
         elif before is None or before.num_rollbacks != status.num_rollbacks:
             self._learner.roll_back(status)
+            self._offer.withdraw()
             self.get_logger().error(f"learning waits for ~/resume: {self._learner.paused}")
 
     def _work(self) -> None:
@@ -153,7 +163,7 @@ class LearnerNode(Node):
         is_due = self._episode_has_ended or self._learner.steps_since_export >= steps
         if not (is_due and self._learner.has_news):
             return
-        if time.monotonic() - self._published_s < self._told.publish_period_s:
+        if time.monotonic() - self._offer.sent_s < self._told.publish_period_s:
             return
         self._publish()
         try:
@@ -164,9 +174,7 @@ class LearnerNode(Node):
     def _publish(self) -> None:
         assert self._learner is not None
         update = self._learner.make_update(self._num_rollbacks)
-        content = pack_update(update, self._told.key)
-        self._updates.publish(UInt8MultiArray(data=array("B", content)))
-        self._published_s = time.monotonic()
+        self._offer.send(update)
         self._episode_has_ended = False
         self.get_logger().info(
             f"sent policy version {update.header.version} after"
@@ -192,33 +200,36 @@ class LearnerNode(Node):
 
     def _diagnose(self) -> Sequence[Status]:
         assert self._learner is not None
-        tuning, tally = self._learner.fine_tuning, self._learner.tally
-        values: dict[str, object] = {
-            "phase": self._phase(),
-            "robot steps": tuning.robot_steps,
-            "updates": tuning.learner.num_updates,
-            "updates owed": tuning.updates_owed,
-            "updates dropped": tuning.num_dropped,
-            "version": self._learner.version,
-            "transitions lost": tally.num_lost,
-            "transitions out of order": tally.num_out_of_order,
-            "messages refused": self._num_refused,
-            "transitions not saved": self._num_unsaved,
-            "demonstrations": self._learner.demonstrations.log.num_added,
-            "return of the last episode": tally.last_return,
-        }
-        if tuning.metrics is not None:
-            values |= {
-                "qf_loss": f"{tuning.metrics.qf_loss:.4g}",
-                "q_mean": f"{tuning.metrics.q_mean:.4g}",
-                "alpha": f"{tuning.metrics.alpha:.4g}",
-                "entropy": f"{tuning.metrics.entropy:.4g}",
-            }
-        if self._learner.paused is not None:
-            return [Status("learning", Level.ERROR, f"paused: {self._learner.paused}", values)]
-        if self._num_unsaved:
-            return [Status("learning", Level.WARN, "transitions are not saved", values)]
-        return [Status("learning", Level.OK, str(values["phase"]), values)]
+        learner, tuning, tally = self._learner, self._learner.fine_tuning, self._learner.tally
+        is_working = not learner.is_compiling and learner.paused is None
+        return self._health.diagnose(
+            LearnerReport(
+                at_s=time.monotonic(),
+                phase=self._phase(),
+                is_learning=is_working and tuning.phase is not Phase.WARM_UP,
+                paused=learner.paused,
+                metrics={} if tuning.metrics is None else asdict(tuning.metrics),
+                num_updates=tuning.learner.num_updates,
+                updates_owed=tuning.updates_owed,
+                max_updates_owed=tuning.config.max_updates_owed,
+                num_dropped=tuning.num_dropped,
+                utd_ratio=tuning.config.utd_ratio,
+                robot_steps=tuning.robot_steps,
+                num_buffered=len(tuning.online),
+                buffer_capacity=tuning.online.capacity,
+                num_demonstrations=learner.demonstrations.log.num_added,
+                heard_s=self._heard_s,
+                last_return=tally.last_return,
+                num_lost=tally.num_lost,
+                num_out_of_order=tally.num_out_of_order,
+                num_refused=self._num_refused,
+                num_unsaved=self._num_unsaved,
+                free_bytes=shutil.disk_usage(learner.settings.folder).free,
+                version=learner.version,
+                sent_s=self._offer.sent_s,
+                robot=self._status,
+            )
+        )
 
     def _phase(self) -> str:
         assert self._learner is not None

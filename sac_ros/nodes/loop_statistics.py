@@ -1,5 +1,6 @@
 """What the control loop did since the last report: cheap to note, worked out when asked for."""
 
+import math
 import time
 from array import array
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from sac_ros.task.transition import Transition
 
 MAX_SAMPLES = 4096
 """Between two reports; what comes after is counted, but not timed."""
+MISSED_AFTER = 0.5
+"""Control periods: a command that is later than this, or never comes, is a missed tick."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class Spread:
 class LoopReport:
     """One reporting period."""
 
+    num_commands: int
     rate_hz: float
     """Commands a second."""
     jitter: Spread
@@ -43,11 +47,27 @@ class LoopReport:
     """From the observation to the policy's action."""
 
 
+def missed_ticks(interval_s: float, period_s: float) -> int:
+    """Return how many ticks were missed between two commands that far apart.
+
+    A tick is due every period after the first command, and missed half a period later.
+    """
+    if interval_s <= (1.0 + MISSED_AFTER) * period_s:
+        return 0
+    return math.ceil(interval_s / period_s - 1.0 - MISSED_AFTER)
+
+
 class LoopStatistics:
     """Samples of one reporting period, and totals since the node was configured."""
 
-    def __init__(self, control_period_s: float) -> None:
+    def __init__(self, control_period_s: float, *, counts_missed: bool = True) -> None:
+        """Without `counts_missed`, time may pass slower than the steady clock's, as simulated."""
         self._period_s = control_period_s
+        self._counts_missed = counts_missed
+        self._last_began_s = math.inf
+        self.num_missed = 0
+        """Ticks without a command until half a period after they were due, counted from the
+        command before. Never fewer than anybody else could count: see `note_command`."""
         self._command_times_s = array("d")
         self._inference_s = array("d")
         self._num_commands = 0
@@ -57,11 +77,23 @@ class LoopStatistics:
         """Return of the last episode that ended; None before the first."""
         self._return = 0.0
 
-    def note_command(self) -> None:
-        """Count a command that is being published now."""
+    def note_command(self, began_s: float) -> None:
+        """Count a command whose publication began then and has ended now.
+
+        Middleware stamps it somewhere between the two. The longest time that can lie between two
+        stamps is what counts, so that no listener finds a missed tick that is not found here.
+        """
+        ended_s = time.monotonic()
         self._num_commands += 1
         if len(self._command_times_s) < MAX_SAMPLES:
-            self._command_times_s.append(time.monotonic())
+            self._command_times_s.append(ended_s)
+        if self._counts_missed:
+            self.num_missed += missed_ticks(ended_s - self._last_began_s, self._period_s)
+        self._last_began_s = began_s
+
+    def note_silence(self) -> None:
+        """Expect no command until the next one, as during a reset."""
+        self._last_began_s = math.inf
 
     def note_transition(self, transition: Transition) -> None:
         """Add one step's reward to the return of its episode."""
@@ -87,6 +119,7 @@ class LoopStatistics:
         now_s = time.monotonic()
         intervals_s = np.diff(np.array(self._command_times_s))
         report = LoopReport(
+            num_commands=self._num_commands,
             rate_hz=self._num_commands / max(now_s - self._since_s, 1e-9),
             jitter=Spread.of(np.abs(intervals_s - self._period_s)),
             inference=Spread.of(np.array(self._inference_s)),

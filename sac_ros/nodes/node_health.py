@@ -7,11 +7,15 @@ from dataclasses import replace
 from sac_ros.nodes.awaited_rewards import RewardCounts
 from sac_ros.nodes.emergency_stop import EmergencyStop
 from sac_ros.nodes.episode_health import intervention_status, reward_status
+from sac_ros.nodes.garbage_pauses import GarbagePauses
 from sac_ros.nodes.health import (
+    LateTicks,
     Level,
     Status,
     filter_status,
+    garbage_status,
     inference_status,
+    link_status,
     loop_status,
     readings_status,
     stop_status,
@@ -24,15 +28,22 @@ from sac_ros.policy.training_range import TrainingRange
 class NodeHealth:
     """Compares each report with the one before, so that what is new stands out."""
 
-    def __init__(self, connections: RobotConnections, emergency_stop: EmergencyStop) -> None:
+    def __init__(
+        self,
+        connections: RobotConnections,
+        emergency_stop: EmergencyStop,
+        garbage: GarbagePauses,
+    ) -> None:
         self._connections = connections
+        self._garbage = garbage
         self._emergency_stop = emergency_stop
         self._training = TrainingRange(connections.policy.contract)
         self._counts = replace(connections.control_loop.safety_filter.counts)
-        self._num_late = 0
+        self._ticks = LateTicks(late=0, missed=0)
         self._num_refused = 0
         self._interventions = InterventionCounts()
         self._rewards = RewardCounts()
+        self._num_updates_refused = 0
 
     def diagnose(self) -> Sequence[Status]:
         """Return one status for each part of the node; only what is active can be at fault."""
@@ -59,15 +70,18 @@ class NodeHealth:
             filter_status(counts, self._counts),
             inference_status(connections.task, report),
             *self._episodes(),
+            garbage_status(
+                connections.task,
+                self._garbage.report(),
+                self._garbage.num_collections,
+                self._garbage.longest_ms,
+            ),
             *identity,
         ]
+        ticks = LateTicks(late=cycle.num_late, missed=connections.statistics.num_missed)
         if cycle.is_commanding:
-            statuses.append(
-                loop_status(
-                    connections.task, report, cycle.num_late, cycle.num_late - self._num_late
-                )
-            )
-        self._counts, self._num_late, self._num_refused = counts, cycle.num_late, num_refused
+            statuses.append(loop_status(connections.task, report, ticks, ticks.since(self._ticks)))
+        self._counts, self._ticks, self._num_refused = counts, ticks, num_refused
         return statuses
 
     def _episodes(self) -> list[Status]:
@@ -111,16 +125,15 @@ class NodeHealth:
         )
 
     def _learner(self) -> Status:
-        """Say whether anybody takes the transitions."""
-        statistics = self._connections.statistics
-        num_listeners = self._connections.stream.publisher.get_subscription_count()
-        return Status(
-            "learner link",
-            Level.OK,
-            f"{num_listeners} listening" if num_listeners else "nobody learns from this robot",
-            {
-                "listeners": num_listeners,
-                "transitions": statistics.num_transitions,
-                "return of the last episode": statistics.last_return,
-            },
+        connections = self._connections
+        robot = connections.exchange.succession.status()
+        status = link_status(
+            learner=connections.parameters.exchange.learner,
+            num_listeners=connections.stream.publisher.get_subscription_count(),
+            robot=robot,
+            new_refused=robot.num_refused - self._num_updates_refused,
+            num_transitions=connections.statistics.num_transitions,
+            last_return=connections.statistics.last_return,
         )
+        self._num_updates_refused = robot.num_refused
+        return status

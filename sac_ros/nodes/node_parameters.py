@@ -39,6 +39,7 @@ class PolicyParameters:
     shadow: bool
     fade_in_s: float
     max_late_periods: float
+    realtime_priority: int
     veto: str
     diagnostics_period_s: float
     exploration: float
@@ -157,6 +158,15 @@ def declare_policy_parameters(node: Node) -> None:
         "A tick that is late by more than this many control periods is answered by the task's"
         " reaction.",
     )
+    node.declare_parameter(
+        "realtime_priority",
+        0,
+        ParameterDescriptor(
+            description="Priority of this process before all ordinary ones (SCHED_FIFO), which"
+            " needs the right to it. 0: none, it shares the processor like any other.",
+            integer_range=[IntegerRange(from_value=0, to_value=98, step=1)],
+        ),
+    )
     _declare_number(
         node,
         "diagnostics_period_s",
@@ -246,6 +256,7 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         shadow=bool(node.get_parameter("shadow").value),
         fade_in_s=float(node.get_parameter("fade_in_s").value),
         max_late_periods=float(node.get_parameter("max_late_periods").value),
+        realtime_priority=int(node.get_parameter("realtime_priority").value),
         veto=_text(node, "veto"),
         diagnostics_period_s=float(node.get_parameter("diagnostics_period_s").value),
         exploration=float(node.get_parameter("exploration").value),

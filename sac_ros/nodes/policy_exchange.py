@@ -21,6 +21,7 @@ from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String, UInt8MultiArray
 
 from sac_ros.nodes.qos_profiles import LATCHED_QOS
+from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
 from sac_ros.policy.control_loop import SelectAction
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.policy_succession import PolicySuccession, Successor
@@ -80,7 +81,8 @@ class PolicyExchange:
         self._unverified: bytes | None = None
         self._wake = threading.Event()
         self._is_closing = False
-        self._reports: deque[str] = deque(maxlen=16)
+        self._refusals: deque[str] = deque(maxlen=16)
+        self._has_offered = False
         if not settings.learner:
             return
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -156,9 +158,13 @@ class PolicyExchange:
         self._publish_status()
 
     def _on_update(self, message: UInt8MultiArray) -> None:
-        """Hand the bytes to the thread; a newer update replaces one that still waits."""
-        self._unverified = bytes(message.data)
-        self._wake.set()
+        """Hand the bytes to the thread; a newer update replaces one that still waits.
+
+        None at all take back what was latched: a learner that went back has nothing to offer.
+        """
+        if len(message.data) > 0:
+            self._unverified = bytes(message.data)
+            self._wake.set()
 
     def _verify_all(self) -> None:
         while not self._is_closing:
@@ -170,16 +176,19 @@ class PolicyExchange:
             try:
                 self._verify(content)
             except PolicyUpdateError as error:
-                self._reports.append(f"refused a policy update: {error}")
+                self._refusals.append(f"refused a policy update: {error}")
             except Exception as error:
                 # The control loop goes on with the policy it has, whatever is wrong with this one.
-                self._reports.append(f"refused a policy update: {error!r}")
+                self._refusals.append(f"refused a policy update: {error!r}")
 
     def _verify(self, content: bytes) -> None:
         update = open_update(content, self._key)
         self.succession.refuse_unless_due(update.header)
-        recent = np.array([*self._recent], dtype=np.float32).reshape(-1, self._task.obs_dim)
         twin = self._twin_of_running()
+        recent = np.array([*self._recent], dtype=np.float32)
+        if len(recent) < NUM_GOLDEN_PAIRS:
+            # A node that has just started has seen nothing yet, and a latched update is there.
+            recent = np.array(twin.contract.golden.obs, dtype=np.float32)
         policy = check_update(update, twin, recent, self._settings.max_action_change)
         self.succession.offer(
             Successor(
@@ -189,6 +198,7 @@ class PolicyExchange:
                 num_rollbacks=update.header.num_rollbacks,
             )
         )
+        self._has_offered = True
 
     def _twin_of_running(self) -> OnnxPolicy:
         running = self.succession.running.policy
@@ -197,11 +207,13 @@ class PolicyExchange:
         return self._twin
 
     def _report(self) -> None:
-        """Tell of refusals in the node's own thread."""
-        while self._reports:
-            report = self._reports.popleft()
-            self._node.get_logger().warning(report)
-            self.succession.note_refusal(report)
+        """Tell of what was verified, in the node's own thread."""
+        has_news, self._has_offered = self._has_offered or bool(self._refusals), False
+        while self._refusals:
+            refusal = self._refusals.popleft()
+            self._node.get_logger().warning(refusal)
+            self.succession.note_refusal(refusal)
+        if has_news:
             self._publish_status()
 
     def _publish_status(self) -> None:

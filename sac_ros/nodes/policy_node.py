@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 from sac_ros.errors import InputError
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.emergency_stop import EmergencyStop
+from sac_ros.nodes.garbage_pauses import GarbagePauses
 from sac_ros.nodes.intervention import InterventionError
 from sac_ros.nodes.message_conversion import (
     CommandMessageError,
@@ -29,6 +30,7 @@ from sac_ros.nodes.message_conversion import (
 )
 from sac_ros.nodes.node_health import NodeHealth
 from sac_ros.nodes.node_parameters import declare_policy_parameters, read_policy_parameters
+from sac_ros.nodes.realtime import take_realtime_priority
 from sac_ros.nodes.robot_connections import RobotConnections, connect, disconnect
 from sac_ros.nodes.sensor_readings import MessageError
 from sac_ros.task.ending import Ending
@@ -57,6 +59,7 @@ class PolicyNode(LifecycleNode):
         # Services, and not topics: a success that nobody heard must not pass for one.
         for ending in Ending:
             self.create_service(Trigger, f"~/{ending.value}", partial(self._on_ending, ending))
+        self._garbage = GarbagePauses()
         self._emergency_stop = EmergencyStop(
             self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
         )
@@ -87,6 +90,7 @@ class PolicyNode(LifecycleNode):
         # What exists by now stays: later collections need not walk it in the middle of a tick.
         gc.collect()
         gc.freeze()
+        self._garbage.start()
         self._connections.cycle.start(time.monotonic())
         # A simulation's clock may run faster or slower than real time; on a robot, nobody who
         # sets the wall clock may stretch or shorten a control period.
@@ -127,6 +131,7 @@ class PolicyNode(LifecycleNode):
                 timer.cancel()
                 self.destroy_timer(timer)
         self._timer = self._clock_watch = None
+        self._garbage.stop()
         connections = self._connections
         # Before super().on_deactivate(): an inactive lifecycle publisher drops it without a word.
         if connections is not None and connections.commands.is_activated:
@@ -138,10 +143,10 @@ class PolicyNode(LifecycleNode):
         """Send a command [A] in the task's unit."""
         assert self._connections is not None
         task = self._connections.task
-        self._connections.commands.publish(
-            command_message(task.action, command, task.control_period_s, self.get_clock())
-        )
-        self._connections.statistics.note_command()
+        message = command_message(task.action, command, task.control_period_s, self.get_clock())
+        began_s = time.monotonic()
+        self._connections.commands.publish(message)
+        self._connections.statistics.note_command(began_s)
 
     def publish_transition(self, transition: Transition) -> None:
         """Send one step of experience."""
@@ -280,6 +285,8 @@ class PolicyNode(LifecycleNode):
             step()
         except Exception as error:
             self.fault(f"a control step failed: {error!r}")
+        if self._connections is not None and not self._connections.cycle.is_commanding:
+            self._connections.statistics.note_silence()
 
     def _connect(self) -> None:
         parameters = read_policy_parameters(self)
@@ -293,7 +300,9 @@ class PolicyNode(LifecycleNode):
             is_simulated=self._is_simulated,
         )
         self._connections = connections
-        health = NodeHealth(connections, self._emergency_stop)
+        if parameters.realtime_priority:
+            take_realtime_priority(parameters.realtime_priority)
+        health = NodeHealth(connections, self._emergency_stop, self._garbage)
         self._diagnostics = DiagnosticsPublisher(
             self,
             hardware_id=connections.task.name,

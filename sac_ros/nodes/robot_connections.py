@@ -74,7 +74,7 @@ def connect(
     readings = SensorReadings(task, judges_delay=not is_simulated)
     # In shadow, the robot is somebody else's: it is neither cut short nor reset.
     episodes = parameters.run == "episodes" and not parameters.shadow
-    statistics = LoopStatistics(task.control_period_s)
+    statistics = LoopStatistics(task.control_period_s, counts_missed=not is_simulated)
     exchange = PolicyExchange(
         node,
         parameters.exchange,

@@ -21,6 +21,12 @@ class PolicyStatus:
     """Of the policy that runs; 0 is the file the node was configured with."""
     good_version: int
     """The one to come back to."""
+    newest_version: int = 0
+    """The newest that was found fit; what is not newer is refused."""
+    waiting_version: int | None = None
+    """One that was found fit and waits for its moment; None if none does."""
+    waits_for: str = ""
+    """What it waits for."""
     num_swaps: int = 0
     num_refused: int = 0
     refusal: str = ""

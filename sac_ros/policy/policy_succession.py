@@ -114,9 +114,13 @@ class PolicySuccession:
 
     def status(self) -> PolicyStatus:
         """Return the whole truth for the learner and the operator."""
+        waiting = self._waiting
         return PolicyStatus(
             version=self.running.version,
             good_version=self._good.version,
+            newest_version=self._newest_version,
+            waiting_version=None if waiting is None else waiting.version,
+            waits_for="" if waiting is None else self._waits_for(),
             num_swaps=self._num_swaps,
             num_refused=self._num_refused,
             refusal=self._refusal,
@@ -129,3 +133,8 @@ class PolicySuccession:
             bound=self._guard.bound,
             num_episodes=self._num_episodes,
         )
+
+    def _waits_for(self) -> str:
+        if self._guard.is_ready:
+            return "the end of the episode"
+        return "the baseline of the policy that came: without it nobody could tell which is worse"

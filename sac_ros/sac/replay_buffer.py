@@ -59,6 +59,14 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return min(self.num_added, self.capacity)
 
+    def claim_memory(self) -> None:
+        """Touch all of the buffer's memory now, before there is anything in it.
+
+        Linux gives a page when it is first written to: without this, a process grows for as long
+        as the buffer fills, and one that asked for too much is killed hours later.
+        """
+        self._rows.zero_()
+
     def add(
         self,
         obs: npt.ArrayLike,

@@ -97,6 +97,7 @@ class RobotLearner:
         online = ReplayBuffer(
             settings.config.buffer_capacity, task.obs_dim, task.action_dim, settings.seed
         )
+        online.claim_memory()
         self._first_of_version: dict[int, int] = {}
         self._bad: PolicyStatus | None = None
         for first, rows in self.log.open():
@@ -188,7 +189,7 @@ class RobotLearner:
         policy = self._export(self.fine_tuning.online.sample(NUM_GOLDEN_PAIRS).obs.numpy())
         self.version += 1
         # Before it is sent: no version may ever stand for two policies.
-        (self.settings.folder / "version").write_text(f"{self.version}\n")
+        self._write_version()
         self._keep(policy)
         self._snapshots[self.version] = learner.state()
         for version in sorted(self._snapshots)[1:-NUM_SNAPSHOTS]:
@@ -317,6 +318,18 @@ class RobotLearner:
         obs = rows[:, self._columns["obs"]].astype(np.float32)
         np.minimum(self._obs_low, obs.min(axis=0), out=self._obs_low)
         np.maximum(self._obs_high, obs.max(axis=0), out=self._obs_high)
+
+    def count_on_from(self, version: int) -> None:
+        """Give policies versions above this one: a robot that has taken it refuses any other.
+
+        It may be the last version of a learner whose folder is lost.
+        """
+        self.version = max(self.version, version)
+
+    def _write_version(self) -> None:
+        draft = self.settings.folder / "version.part"
+        draft.write_text(f"{self.version}\n")
+        draft.replace(self.settings.folder / "version")
 
     def _read_version(self) -> int:
         with contextlib.suppress(OSError, ValueError):

@@ -1,5 +1,6 @@
 """Learning on a robot, as it is in life: three processes that talk over DDS, one of them killed."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,6 +37,8 @@ COMPILING_S = 300.0
 LOADING_S = 90.0
 """What torch and its exporter may take to load on a busy machine."""
 TASK = balancing_task(max_episode_steps=40)
+# Nothing sensible is learned in so few steps; there the guard is not to see that.
+UNGUARDED = ("max_action_change:=2.0", "max_drop:=0.99")
 QUICK = {"warmup_steps": 80, "critic_steps": 40, "batch_size": 16, "prior_anneal_steps": 200}
 BAD = QUICK | {"critic_steps": 0, "actor_learning_rate": 1.0}
 
@@ -62,10 +65,23 @@ class Watcher:
     def wait(self, condition: object, what: str) -> None:
         self.observer.wait_until(condition, what)  # type: ignore[arg-type]
 
-    def wait_for_learner(self, learner: NodeProcess) -> None:
+    def wait_until_loaded(self, learner: NodeProcess) -> None:
         self.observer.wait_for_output(learner, "learning for task", LOADING_S)
+
+    def wait_for_learner(self, learner: NodeProcess) -> None:
+        self.wait_until_loaded(learner)
         self.wait(lambda: self.transitions.get_subscription_count() == 1, "the learner")
         self.wait(lambda: "robot steps" in self.learning, "its diagnostics")
+
+    @property
+    def robot(self) -> PolicyStatus:
+        """What the policy node said last; that it has done nothing yet, before it has spoken."""
+        return self.status or PolicyStatus(version=0, good_version=0)
+
+    def wait_for_version(self, version: int) -> None:
+        self.observer.wait_until(
+            lambda: self.robot.version >= version, f"version {version} on the robot", LOADING_S
+        )
 
     def steps(self) -> int:
         return int(self.learning.get("robot steps", 0))
@@ -90,12 +106,14 @@ class Watcher:
         self.status = PolicyStatus.from_json(message.data)
 
     def _on_update(self, message: UInt8MultiArray) -> None:
-        self.updates.append(open_update(bytes(message.data), None))
+        if len(message.data) > 0:  # else the learner has taken back what stood there
+            self.updates.append(open_update(bytes(message.data), None))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
+        of_learner = [s for s in message.status if s.name.startswith("learner_node: ")]
+        for status in of_learner:
+            self.learning |= {item.key: item.value for item in status.values}
             if status.name == "learner_node: learning":
-                self.learning = {item.key: item.value for item in status.values}
                 self.level = int.from_bytes(status.level, "little")
 
 
@@ -114,6 +132,7 @@ class Run:
         self.task.write_text(yaml.safe_dump(to_mapping(TASK)))
         self.policy, self.checkpoint = write_balancing_run(folder, TASK)
         self._num_learners = 0
+        self._num_policy_nodes = 0
 
     def learner(self, recipe: dict[str, object], *parameters: str) -> NodeProcess:
         path = self.folder / "recipe.yaml"
@@ -140,16 +159,18 @@ class Run:
                     log=self.folder / "sim.log",
                 )
             )
-            yield stack.enter_context(
-                NodeProcess(
-                    "policy_node",
-                    *(f"policy:={self.policy}", f"task:={self.task}", "run:=episodes"),
-                    *("max_age_s:=2.0", "learner:=learner_node", "autostart:=true"),
-                    *("use_sim_time:=true", "baseline_episodes:=2", "reset_settle_s:=0.05"),
-                    *("action_mode:=sample", *parameters),
-                    log=self.folder / "policy.log",
-                )
-            )
+            yield stack.enter_context(self.policy_node(*parameters))
+
+    def policy_node(self, *parameters: str) -> NodeProcess:
+        self._num_policy_nodes += 1
+        return NodeProcess(
+            "policy_node",
+            *(f"policy:={self.policy}", f"task:={self.task}", "run:=episodes"),
+            *("max_age_s:=2.0", "learner:=learner_node", "autostart:=true"),
+            *("use_sim_time:=true", "baseline_episodes:=2", "reset_settle_s:=0.05"),
+            *("action_mode:=sample", *parameters),
+            log=self.folder / f"policy{self._num_policy_nodes}.log",
+        )
 
     def log(self, name: str = "transitions") -> TransitionLog:
         policy = OnnxPolicy.load(self.policy)
@@ -259,6 +280,58 @@ def test_what_a_person_does_to_the_robot_becomes_demonstrations_and_an_abort_a_m
     assert rows[mark.last, at["aborted"]] == 1.0
     in_mark = rows[mark.first : mark.last + 1, at["episode"]]
     assert (in_mark == rows[mark.last, at["episode"]]).all()
+
+
+def test_learner_that_lost_its_folder_counts_on_from_what_the_robot_has_taken(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.robot(*UNGUARDED):
+        with run.learner(QUICK) as learner:
+            watcher.wait_until_loaded(learner)
+            watcher.wait_for_version(2)
+            learner.stop(signal.SIGKILL)
+        shutil.rmtree(run.folder / "robot")
+        taken = watcher.robot.newest_version
+        watcher.updates.clear()
+        with run.learner(QUICK) as learner:
+            watcher.wait_until_loaded(learner)
+            watcher.wait(lambda: bool(watcher.updates), "a policy of the new learner")
+            watcher.wait_for_version(taken + 1)
+    assert all(update.header.version > taken for update in watcher.updates)
+    assert watcher.robot.num_refused == 0
+
+
+def test_policy_node_killed_alone_finds_the_newest_policy_and_says_what_it_waits_for(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.robot(*UNGUARDED) as killed, run.learner(QUICK) as learner:
+        watcher.wait_until_loaded(learner)
+        watcher.wait_for_version(1)
+        watcher.observer.call(Trigger, "learner_node/pause", Trigger.Request())
+        watcher.observer.spin_for(1.0)  # what was on its way
+        newest = watcher.updates[-1].header.version
+        killed.stop(signal.SIGKILL)
+        watcher.status = None
+        # Episodes enough to see it wait.
+        with run.policy_node(*UNGUARDED, "baseline_episodes:=20"):
+            watcher.wait(lambda: watcher.robot.waiting_version == newest, "the newest policy")
+            assert "baseline" in watcher.robot.waits_for and watcher.robot.version == 0
+            watcher.wait_for_version(newest)
+    assert watcher.robot.num_refused == 0
+
+
+def test_policy_that_was_given_up_is_not_found_by_a_policy_node_that_starts_anew(
+    watcher: Watcher, run: Run
+) -> None:
+    with run.robot("max_action_change:=2.0") as killed, run.learner(BAD) as learner:
+        watcher.wait_until_loaded(learner)
+        watcher.wait(lambda: watcher.robot.num_rollbacks == 1, "the rollback")
+        watcher.wait(lambda: watcher.level == 2, "a learner that knows of it")
+        killed.stop(signal.SIGKILL)
+        watcher.status = None
+        with run.policy_node("max_action_change:=2.0"):
+            watcher.wait(lambda: watcher.robot.num_episodes >= 4, "episodes after the baseline")
+    assert watcher.robot.newest_version == 0 and watcher.robot.num_refused == 0
 
 
 def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(

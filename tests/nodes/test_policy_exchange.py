@@ -194,9 +194,18 @@ def test_unfit_policy_is_refused_and_the_old_one_goes_on(
 
 def test_malformed_update_is_refused(learner: Learner, robot: NodeProcess) -> None:
     learner.wait_for("the node", version=0)
-    for count, content in enumerate((b"", b"\x00" * 100_000, b'{"format": 9}\n'), start=1):
+    learner.send_bytes(b"")  # taken back: nothing to refuse
+    for count, content in enumerate((b"\n", b"\x00" * 100_000, b'{"format": 9}\n'), start=1):
         learner.send_bytes(content)
         learner.wait_for("the refusal", num_refused=count)
+
+
+def test_wild_policy_that_is_there_before_any_observation_is_refused_too(
+    learner: Learner, tmp_path: Path
+) -> None:
+    learner.send(WILD, version=1)
+    with started(tmp_path):
+        assert "max_action_change" in learner.wait_for("the refusal", num_refused=1).refusal
 
 
 def test_policy_of_a_stranger_is_refused_where_there_is_a_key(

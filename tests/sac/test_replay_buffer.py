@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +153,14 @@ def test_buffer_that_does_not_fit_is_refused_with_the_numbers(
 
 def test_available_memory_is_read_from_the_system() -> None:
     assert 2**20 < available_memory_bytes() < 2**50
+
+
+def test_claimed_memory_is_there_before_the_first_transition() -> None:
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    buffer = ReplayBuffer(capacity=1_000_000, obs_dim=4, action_dim=1, seed=0)
+    before = resident_bytes()
+    buffer.claim_memory()
+    assert resident_bytes() - before > 0.9 * 1_000_000 * buffer.row_bytes
+    assert len(buffer) == 0

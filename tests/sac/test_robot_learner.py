@@ -124,6 +124,18 @@ def test_versions_only_grow_over_processes_and_old_policy_files_go(
     assert kept == ["00000003", "00000004"]
 
 
+def test_versions_go_on_above_what_the_robot_has_taken_from_anybody(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 25)
+        learner.count_on_from(41)
+        learner.count_on_from(7)
+        assert learner.make_update(num_rollbacks=0).header.version == 42
+    with living(tmp_path, *run) as learner:
+        assert learner.version == 42
+
+
 def test_rollback_takes_the_learner_back_and_marks_all_that_the_bad_policy_did(
     tmp_path: Path, run: tuple[Path, Path]
 ) -> None:

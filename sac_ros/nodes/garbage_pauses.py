@@ -1,0 +1,49 @@
+"""How long Python's garbage collector held up this process."""
+
+import gc
+import time
+from array import array
+from collections.abc import Mapping
+
+import numpy as np
+
+from sac_ros.nodes.loop_statistics import MAX_SAMPLES, Spread
+
+
+class GarbagePauses:
+    """Times every collection, whichever thread it happens in: all threads wait for it."""
+
+    def __init__(self) -> None:
+        self._began_s = 0.0
+        self._pauses_s = array("d")
+        self.num_collections = 0
+        """Since `start`."""
+        self.longest_ms = 0.0
+        """Since `start`."""
+
+    def start(self) -> None:
+        """Begin to listen to the collector, and to count from zero."""
+        self._pauses_s = array("d")
+        self.num_collections, self.longest_ms = 0, 0.0
+        if self._note not in gc.callbacks:
+            gc.callbacks.append(self._note)
+
+    def stop(self) -> None:
+        """Leave the collector alone again."""
+        if self._note in gc.callbacks:
+            gc.callbacks.remove(self._note)
+
+    def report(self) -> Spread:
+        """Return the pauses since the last report, and begin the next period."""
+        pauses_s, self._pauses_s = self._pauses_s, array("d")
+        return Spread.of(np.array(pauses_s))
+
+    def _note(self, phase: str, info: Mapping[str, int]) -> None:
+        if phase == "start":
+            self._began_s = time.perf_counter()
+            return
+        pause_s = time.perf_counter() - self._began_s
+        self.num_collections += 1
+        self.longest_ms = max(self.longest_ms, 1e3 * pause_s)
+        if len(self._pauses_s) < MAX_SAMPLES:
+            self._pauses_s.append(pause_s)

@@ -1,0 +1,31 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHOW = """
+import os
+from pathlib import Path
+from sac_ros.nodes.niceness import give_way
+before = os.nice(0)
+give_way(7)
+autogroup = Path("/proc/self/autogroup")
+print(os.nice(0) - before, autogroup.read_text() if autogroup.exists() else "none")
+"""
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_process_gives_way_in_its_session_and_a_session_of_its_own_to_others(
+    is_alone: bool,
+) -> None:
+    by, *autogroup = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        start_new_session=is_alone,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert int(by) > 0
+    if Path("/proc/self/autogroup").exists():
+        assert (autogroup[-1] == "7") is is_alone
