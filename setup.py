@@ -51,8 +51,8 @@ setup(
             "tyro",
         ],
         "atari": ["ale-py", "opencv-python-headless"],
-        # Bags for `sac-ros doctor --bag`, without ROS.
-        "bags": ["rosbags"],
+        # Bags: written by bag_recorder, read by `sac-ros doctor --bag` and `sac-ros bag-to-buffer`.
+        "bags": ["mcap", "rosbags"],
         # Hyperparameter search.
         "tune": ["optuna"],
         # What benchmarks/training_speed.py compares with.
@@ -72,6 +72,7 @@ setup(
         "test": [
             "colcon-common-extensions",
             "hypothesis",
+            "mcap",
             "mypy",
             "pytest",
             "pytest-timeout",
@@ -88,6 +89,7 @@ setup(
             "policy_node = sac_ros.nodes.executables:policy_node",
             "learner_node = sac_ros.nodes.executables:learner_node",
             "episode_recorder = sac_ros.nodes.executables:episode_recorder",
+            "bag_recorder = sac_ros.nodes.executables:bag_recorder",
             "sim_robot_node = sac_ros.nodes.executables:sim_robot_node",
         ],
     },

@@ -19,6 +19,7 @@ LEARNER_PARAMETERS = {
     "config": str,
     "out": str,
     "key_file": str,
+    "prior_transitions": str,
 }
 
 
@@ -74,6 +75,12 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="",
                 description="Key that the learner signs policies with; the policy node has the same"
                 " in its params_file.",
+            ),
+            DeclareLaunchArgument(
+                "prior_transitions",
+                default_value="",
+                description="Folder of transitions to mix into the batches in place of the"
+                " checkpoint's, as sac-ros bag-to-buffer writes it.",
             ),
             DeclareLaunchArgument(
                 "simulate",

@@ -12,7 +12,7 @@ from launch.conditions import IfCondition
 from launch.events import matches_action
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
@@ -97,7 +97,14 @@ def generate_launch_description() -> LaunchDescription:
                 choices=["debug", "info", "warn", "error", "fatal"],
                 description="Least severity that is logged.",
             ),
+            DeclareLaunchArgument(
+                "record",
+                default_value="false",
+                description="Record an MCAP bag of what the node hears and does: true, or the"
+                " folder that bags go to (true means bags).",
+            ),
             OpaqueFunction(function=_start_policy_node),
+            OpaqueFunction(function=_start_recorder),
         ]
     )
 
@@ -123,6 +130,29 @@ def _start_policy_node(
     if not IfCondition(LaunchConfiguration("autostart")).evaluate(context):
         return [node]
     return [*_autostart(node), node, _change_state(node, Transition.TRANSITION_CONFIGURE)]
+
+
+def _start_recorder(context: LaunchContext) -> list[Node]:
+    """Return the recorder, if one is wanted; the robot goes on without it when it fails."""
+    record = LaunchConfiguration("record").perform(context)
+    if record.lower() in ("false", ""):
+        return []
+    return [
+        Node(
+            package="sac_ros",
+            executable="bag_recorder",
+            name="bag_recorder",
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[
+                {
+                    "folder": ParameterValue(
+                        "bags" if record.lower() == "true" else record, value_type=str
+                    )
+                }
+            ],
+            output="screen",
+        )
+    ]
 
 
 def _given_parameters(context: LaunchContext) -> dict[str, ParameterValue]:

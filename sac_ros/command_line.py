@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "export": ("sim_training.export", "write policy.onnx from a run's checkpoint"),
     "report": ("sim_training.report", "make one page, with figures, of what runs have learned"),
     "doctor": ("sac_ros.doctor.command", "look at a robot before a policy moves it"),
+    "bag-to-buffer": ("sac_ros.bags.command", "turn recorded runs into what a learner starts from"),
     "tune": ("sim_training.tune", "search for hyperparameters, trial by trial"),
     "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
     "demo-finetune": (
@@ -29,6 +30,7 @@ INSTALL_ADVICE = {
     "gymnasium": "pip install 'sac_ros[sim]'",
     "mujoco": "pip install 'sac_ros[sim]'",
     "rosbags": "pip install 'sac_ros[bags]'",
+    "mcap": "pip install 'sac_ros[bags]'",
     "imageio": "pip install 'sac_ros[sim]'",
     "matplotlib": "pip install 'sac_ros[sim]'",
     "tensorboard": "pip install 'sac_ros[sim]'",

@@ -37,6 +37,7 @@ POLICY_ARGUMENTS = {
     "namespace",
     "autostart",
     "log_level",
+    "record",
 }
 # What `ros2 launch FILE ARGUMENTS...` does with its own arguments.
 LAUNCH = """
@@ -118,7 +119,7 @@ def ament_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker.touch()
     programs = prefix / "lib" / "sac_ros"
     programs.mkdir(parents=True)
-    for program in ("policy_node", "learner_node", "sim_robot_node"):
+    for program in ("policy_node", "learner_node", "sim_robot_node", "bag_recorder"):
         (programs / program).write_text(
             f"#!{sys.executable}\nfrom sac_ros.nodes import executables\nexecutables.{program}()\n"
         )
@@ -155,7 +156,7 @@ def state(observer: Observer, node: str) -> int:
             "finetune",
             POLICY_ARGUMENTS
             | {"real_time_factor", "seed", "simulate"}
-            | {"checkpoint", "from_scratch", "config", "out", "key_file"},
+            | {"checkpoint", "from_scratch", "config", "out", "key_file", "prior_transitions"},
         ),
     ],
 )
@@ -202,6 +203,17 @@ def test_finetune_launch_connects_a_simulated_robot_to_its_learner(
         assert launch.interrupt() == 0
         assert not launch.has_processes()
     assert (out / "learner" / "manifest.json").exists()
+
+
+def test_a_launch_records_a_bag_if_asked(policy: Path, observer: Observer, tmp_path: Path) -> None:
+    bags = tmp_path / "bags"
+    arguments = (f"policy:={policy}", f"record:={bags}")
+    with Launch(launch_file("sim"), *arguments, log=tmp_path / "log") as launch:
+        robot = "recording ['joint_states'] and 'joint_commands'"
+        observer.wait_until(lambda: robot in launch.output, robot)
+        assert launch.interrupt() == 0
+    assert "messages on" in launch.output
+    assert list(bags.glob("*/metadata.yaml"))
 
 
 @pytest.mark.parametrize("name", ["policy", "sim"])

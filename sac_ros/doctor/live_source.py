@@ -10,7 +10,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from sac_ros.doctor.recording import Endpoint, Recording, Sample, TopicRecord
-from sac_ros.nodes.message_conversion import message_class, stamp_s
+from sac_ros.nodes.message_conversion import message_class
+from sac_ros.nodes.message_stamp import stamp_s
 from sac_ros.task.task_spec import TaskSpec
 
 NAME = "sac_ros_doctor"

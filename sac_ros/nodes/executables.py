@@ -10,6 +10,8 @@ INSTALL_ADVICE = {
     "torch": "pip install 'sac_ros[sim]'",
     "safetensors": "pip install 'sac_ros[sim]'",
     "rclpy": "source your ROS 2 installation, or: pip install 'sac_ros[ros]'",
+    "rosbags": "pip install 'sac_ros[bags]'",
+    "mcap": "pip install 'sac_ros[bags]'",
     "mujoco": "pip install 'sac_ros[sim]'",
     "gymnasium": "pip install 'sac_ros[sim]'",
 }
@@ -28,6 +30,11 @@ def learner_node() -> None:
 def episode_recorder() -> None:
     """Count the returns of a policy node's episodes."""
     _run("episode_recorder", "sac_ros.nodes.episode_recorder")
+
+
+def bag_recorder() -> None:
+    """Record what a policy node hears and does."""
+    _run("bag_recorder", "sac_ros.nodes.bag_recorder")
 
 
 def sim_robot_node() -> None:

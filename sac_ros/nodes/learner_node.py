@@ -79,6 +79,7 @@ class LearnerNode(Node):
                 folder=parameters.out,
                 checkpoint=parameters.checkpoint,
                 uses_prior=parameters.uses_prior,
+                prior_transitions=parameters.prior_transitions,
                 config=parameters.config,
                 seed=parameters.seed,
                 keep_policies=parameters.keep_policies,

@@ -23,6 +23,7 @@ class LearnerParameters:
     out: Path
     policy_node: str
     uses_prior: bool
+    prior_transitions: Path | None
     key: bytes | None
     seed: int
     publish_period_s: float
@@ -45,6 +46,11 @@ def declare_learner_parameters(node: Node) -> None:
             " config/from_scratch.yaml with from_scratch.",
         ),
         "out": ("runs/robot", "Folder of this robot: transitions, learner, episodes.csv."),
+        "prior_transitions": (
+            "",
+            "Folder of transitions to mix into the batches in place of the checkpoint's, as"
+            " sac-ros bag-to-buffer writes it.",
+        ),
         "policy_node": ("policy_node", "Name of the node that runs the policy."),
         "key_file": (
             "",
@@ -121,6 +127,7 @@ def read_learner_parameters(node: Node) -> LearnerParameters:
         out=_path(node, "out") or Path("runs/robot"),
         policy_node=str(node.get_parameter("policy_node").value),
         uses_prior=bool(node.get_parameter("prior").value),
+        prior_transitions=_path(node, "prior_transitions"),
         key=None if key_file is None else read_key(key_file),
         seed=int(node.get_parameter("seed").value),
         publish_period_s=float(node.get_parameter("publish_period_s").value),

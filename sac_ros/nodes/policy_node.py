@@ -18,16 +18,13 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.emergency_stop import EmergencyStop
 from sac_ros.nodes.garbage_pauses import GarbagePauses
 from sac_ros.nodes.intervention import InterventionError
-from sac_ros.nodes.message_conversion import (
-    CommandMessageError,
-    command_from_message,
-    command_message,
-    stamp_s,
-)
+from sac_ros.nodes.message_conversion import command_message
+from sac_ros.nodes.message_stamp import stamp_s
 from sac_ros.nodes.node_health import NodeHealth
 from sac_ros.nodes.node_parameters import declare_policy_parameters, read_policy_parameters
 from sac_ros.nodes.realtime import take_realtime_priority

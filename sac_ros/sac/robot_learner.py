@@ -25,7 +25,7 @@ from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, PolicyContract, Provenance
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
 from sac_ros.sac.background_compilation import BackgroundCompilation
-from sac_ros.sac.checkpoint import Progress, load_learner, load_transitions, save_checkpoint
+from sac_ros.sac.checkpoint import Progress, load_learner, save_checkpoint
 from sac_ros.sac.checkpoint_manifest import MANIFEST
 from sac_ros.sac.demonstrations import Demonstrations
 from sac_ros.sac.episode_tally import EpisodeTally
@@ -33,6 +33,7 @@ from sac_ros.sac.fine_tuning import DivergedError, FineTuning, Phase, adapted_st
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import LearnerState, SACLearner
 from sac_ros.sac.onnx_export import policy_bytes
+from sac_ros.sac.prior_transitions import load_prior
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.transition_log import Mark, TransitionLog
@@ -59,7 +60,9 @@ class RobotLearnerSettings:
     checkpoint: Path | None
     """Of the training in simulation; None learns from scratch."""
     uses_prior: bool
-    """Whether batches are mixed with the simulator's transitions."""
+    """Whether batches are mixed with the simulator's transitions, or with these:"""
+    prior_transitions: Path | None = None
+    """A folder that `sac-ros bag-to-buffer` wrote, in place of the simulator's transitions."""
     config: FineTuningConfig
     seed: int
     keep_policies: int = 16
@@ -85,8 +88,10 @@ class RobotLearner:
         # What can be refused comes before what must be closed again.
         learner = self._make_learner()
         prior = None
-        if settings.uses_prior and settings.checkpoint is not None:
-            prior = load_transitions(settings.checkpoint, settings.seed + 1)
+        if settings.uses_prior:
+            prior = load_prior(
+                settings.checkpoint, settings.prior_transitions, contract, settings.seed + 1
+            )
         self.log = TransitionLog(
             settings.folder / "transitions",
             obs_dim=task.obs_dim,

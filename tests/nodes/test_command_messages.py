@@ -12,9 +12,8 @@ from rclpy.clock import Clock
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
 from sac_ros.nodes.message_conversion import (
-    CommandMessageError,
-    command_from_message,
     command_message,
 )
 from sac_ros.task.action_spec import ActionSpec

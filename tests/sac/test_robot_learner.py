@@ -15,6 +15,7 @@ from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.sac.checkpoint import Progress, load_learner, save_checkpoint
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import SACLearner
+from sac_ros.sac.prior_transitions import PriorTransitionsError
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerError, RobotLearnerSettings
 from sac_ros.sac.sac_v1 import SACV1Learner
@@ -39,11 +40,13 @@ def living(
     checkpoint: Path | None,
     recipe: FineTuningConfig = RECIPE,
     compiled: bool = False,
+    prior_transitions: Path | None = None,
 ) -> Iterator[RobotLearner]:
     settings = RobotLearnerSettings(
         folder=folder / "robot",
         checkpoint=checkpoint,
         uses_prior=checkpoint is not None,
+        prior_transitions=prior_transitions,
         config=recipe,
         seed=0,
         keep_policies=2,
@@ -236,5 +239,33 @@ def test_checkpoint_of_another_robot_or_algorithm_is_refused(
     with (
         pytest.raises(RobotLearnerError, match="obs_dim"),
         living(tmp_path / "other", run[0], tmp_path / "wide"),
+    ):
+        pass
+
+
+def test_recorded_transitions_take_the_place_of_the_simulators(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path / "first", *run) as robot:
+        act(robot, 30)
+    recorded = tmp_path / "first" / "robot" / "transitions"
+    with living(tmp_path / "second", *run, prior_transitions=recorded) as robot:
+        prior = robot.fine_tuning.prior
+        assert prior is not None and len(prior) == 30
+        # The simulator's were of reward 1 too, but of other actions.
+        rng = np.random.default_rng(7)
+        rng.normal(0.0, 0.1, 4)
+        seventh = np.float32(rng.uniform(-1.0, 1.0, 1))
+        assert (prior.sample(500).action.numpy() == seventh).any()
+    with living(tmp_path / "third", *run) as robot:
+        assert robot.fine_tuning.prior is not None and len(robot.fine_tuning.prior) == 200
+
+
+def test_folder_without_recorded_transitions_is_refused(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with (
+        pytest.raises(PriorTransitionsError, match="bag-to-buffer"),
+        living(tmp_path, *run, prior_transitions=tmp_path / "nothing"),
     ):
         pass

@@ -1,0 +1,76 @@
+"""Which task a bag is read for, and on which topics."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sac_ros.bags.bag_reader import Bag, BagError
+from sac_ros.bags.recorded_run import TopicNames
+from sac_ros.errors import InputError
+from sac_ros.policy.contract import PolicyContract
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.task.task_spec import TaskSpec, load_task
+
+
+def asked_task(policy: Path | None, task_name: str) -> TaskSpec | None:
+    """Return the task of the options, or None if the bag is to say it; raise InputError."""
+    task = load_task(task_name) if task_name else None
+    if policy is None:
+        return task
+    expected = None if task is None else task.fingerprint
+    loaded = OnnxPolicy.load(policy, expected_fingerprint=expected)
+    return task or loaded.task
+
+
+def topic_names(
+    task: TaskSpec | None, namespace: str, node: str, remaps: Sequence[str]
+) -> TopicNames:
+    """Return the full names of the task's topics, as the nodes would resolve them."""
+    renamed = {}
+    for remap in remaps:
+        before, separator, after = remap.partition(":=")
+        if not (separator and before and after):
+            raise BagError(f"--remap {remap!r} is not FROM:=TO, such as joint_states:=/arm/states")
+        renamed[before] = after
+
+    def full(topic: str) -> str:
+        name = renamed.get(topic, topic)
+        return (
+            name if name.startswith("/") else f"/{namespace.strip('/')}/{name}".replace("//", "/")
+        )
+
+    return TopicNames(
+        sensors={} if task is None else {full(r.topic): r.topic for r in task.readings},
+        command="" if task is None else full(task.action.topic),
+        transitions=full(f"{node}/transitions"),
+        estopped=full(f"{node}/estopped"),
+        contract=full(f"{node}/contract"),
+    )
+
+
+def recorded_contracts(bag: Bag, topic: str) -> list[PolicyContract]:
+    """Return the contracts that the policy node announced; raise BagError for what is none."""
+    contracts = []
+    for message in bag.messages({topic}):
+        try:
+            contracts.append(PolicyContract.from_json(message.content.data))  # type: ignore[attr-defined]
+        except InputError as error:
+            raise BagError(f"{topic} in {bag.path} is no contract: {error}") from error
+    return contracts
+
+
+def refuse_unless_recorded(bag: Bag, task: TaskSpec, names: TopicNames) -> None:
+    """Raise BagError where the bag lacks a topic of the task, or has it with another type."""
+    types: dict[str, str] = {reading.topic: reading.type for reading in task.readings}
+    wanted = {full: types[topic] for full, topic in names.sensors.items()}
+    wanted[names.command] = task.action.type
+    for topic, type_name in wanted.items():
+        found = bag.topics.get(topic)
+        if found is None:
+            raise BagError(
+                f"the bag {bag.path} has no topic {topic}; it has {sorted(bag.topics)}; --namespace"
+                " and --remap say where the task's topics are"
+            )
+        if found != type_name:
+            raise BagError(
+                f"{topic} in {bag.path} is of type {found}, but task {task.name!r} has {type_name}"
+            )

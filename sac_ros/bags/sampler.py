@@ -1,0 +1,156 @@
+"""Which recorded sensor messages a control step acted on, and what they read.
+
+Two ways to tell. By stamps: the node's transitions name the very messages, so the readings are
+those of the node in every bit, whatever overtook what on the way to the recorder. By arrival: the
+newest message that the recorder had received before the command, which is near, and at times one
+message off.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.bags.bag_reader import RecordedMessage
+from sac_ros.bags.recorded_run import Tick
+from sac_ros.nodes.message_stamp import stamp_s
+from sac_ros.nodes.sensor_readings import JOINT_STATE, MessageError, SensorReadings
+from sac_ros.task.observation import Readings
+from sac_ros.task.task_spec import TaskSpec
+
+Sampling = Literal["stamps", "arrival"]
+AHEAD_NS = 1_000_000_000
+"""How much later than the command a message that it acted on may have reached the recorder."""
+KEPT_NS = 10_000_000_000
+"""How much earlier: sensors may be that slow."""
+
+
+class Sampler:
+    """Feeds a bag's sensor messages, step by step, to the readings that the node has too."""
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        topics: dict[str, str],
+        messages: Iterator[RecordedMessage],
+        sampling: Sampling,
+    ) -> None:
+        """`topics`: full name in the bag -> the task's name of it."""
+        self._task = task
+        self._topics = topics
+        self._messages = messages
+        self._sampling = sampling
+        # Delays are judged where the node has not chosen already.
+        self.readings = SensorReadings(task, judges_delay=False)
+        self.robot_s: float | None = None
+        """Newest stamp of a sensor message that was fed; None where there are no stamps."""
+        self.newest_ns = 0
+        """When the newest message that was read had reached the recorder."""
+        self.num_refused = 0
+        """Messages that contradict themselves, or are older than the last one."""
+        self._upcoming: deque[RecordedMessage] = deque()
+        self._kept: dict[tuple[str, float], list[RecordedMessage]] = {}
+        self._fed: set[tuple[str, float]] = set()
+        self._is_over = False
+
+    def arrived(self, received_ns: int) -> None:
+        """Feed what the recorder had received by then."""
+        self._read_ahead(received_ns)
+        while self._upcoming and self._upcoming[0].received_ns <= received_ns:
+            self._feed(self._upcoming.popleft())
+
+    def at(self, tick: Tick) -> Readings | None:
+        """Return the readings of the messages that a tick's stamps name; None if one is missing.
+
+        Messages without stamps are taken by arrival.
+        """
+        stamps_s = tick.stamps_s
+        assert stamps_s is not None
+        wanted = self._wanted(stamps_s)
+        named = {topic for topic, _ in wanted}
+        self._read_ahead(tick.received_ns + AHEAD_NS)
+        self._sort_upcoming(tick.received_ns, named)
+        self._feed_named(wanted - self._fed)
+        if not self._is_at(stamps_s):
+            # An order that our own rule refuses, or stamps that come again after a restart.
+            self.readings.clear()
+            self._feed_named(wanted)
+        self._forget(tick.received_ns - KEPT_NS)
+        return self.readings.snapshot() if self._is_at(stamps_s) else None
+
+    def _is_at(self, stamps_s: NDArray[np.float64]) -> bool:
+        """Say whether all readings are there, from the messages that these stamps [S] name."""
+        ages_s = self.readings.ages_s(0.0).values()
+        is_complete = not any(np.isinf(age_s) for age_s in ages_s)
+        return is_complete and np.array_equal(self.readings.stamps_s(), stamps_s)
+
+    def _wanted(self, stamps_s: NDArray[np.float64]) -> set[tuple[str, float]]:
+        """Return topic and stamp of each message that the stamps [S] name."""
+        wanted, position = set(), 0
+        for reading in self._task.readings:
+            size = len(reading.joints) if reading.type == JOINT_STATE else 1
+            for stamp in stamps_s[position : position + size].tolist():
+                if stamp != 0.0:
+                    wanted.add((reading.topic, stamp))
+            position += size
+        return wanted
+
+    def _sort_upcoming(self, received_ns: int, named: set[str]) -> None:
+        """Keep what may be named by its stamp, and feed the rest as it arrived."""
+        later: deque[RecordedMessage] = deque()
+        for message in self._upcoming:
+            topic = self._topics[message.topic]
+            if topic in named:
+                stamp = stamp_s(message.content, 0.0)
+                self._kept.setdefault((topic, stamp), []).append(message)
+            elif message.received_ns <= received_ns:
+                self._feed(message)
+            else:
+                later.append(message)
+        self._upcoming = later
+
+    def _feed_named(self, wanted: set[tuple[str, float]]) -> None:
+        """Feed these messages in the order they were received."""
+        messages = [message for key in wanted for message in self._newest(key)]
+        messages.sort(key=lambda message: message.received_ns)
+        self._fed |= wanted
+        for message in messages:
+            self._feed(message)
+
+    def _newest(self, key: tuple[str, float]) -> list[RecordedMessage]:
+        """Return a topic's messages of one stamp, without those of before a restart."""
+        messages = self._kept.get(key, [])
+        return [m for m in messages if messages[-1].received_ns - m.received_ns < AHEAD_NS]
+
+    def _feed(self, message: RecordedMessage) -> None:
+        arrival_s = 1e-9 * message.received_ns
+        sent_s = stamp_s(message.content, arrival_s)
+        try:
+            self.readings.store(self._topics[message.topic], message.content, sent_s, arrival_s)
+        except MessageError:
+            self.num_refused += 1
+            return
+        if (own_s := stamp_s(message.content, 0.0)) != 0.0:
+            self.robot_s = own_s
+
+    def _read_ahead(self, until_ns: int) -> None:
+        while not self._is_over and not (
+            self._upcoming and self._upcoming[-1].received_ns > until_ns
+        ):
+            message = next(self._messages, None)
+            if message is None:
+                self._is_over = True
+            else:
+                self._upcoming.append(message)
+                self.newest_ns = message.received_ns
+
+    def _forget(self, before_ns: int) -> None:
+        """Drop what is too old to be named again; insertion is in the order of arrival."""
+        while self._kept:
+            key = next(iter(self._kept))
+            if self._kept[key][-1].received_ns >= before_ns:
+                return
+            del self._kept[key]
+            self._fed.discard(key)

@@ -1,0 +1,189 @@
+"""A live run over DDS, recorded: the bag gives the very transitions that the node sent."""
+
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+
+from balancing_checkpoint import balancing_task
+from linear_policy import BALANCING_GAIN, write_linear_policy
+from mcap.reader import make_reader
+from recorded_pendulum import JOINT_STATE, STORE, written
+from ros_processes import NodeProcess, Observer, observing
+from rosbags.highlevel import AnyReader
+from std_msgs.msg import Float64MultiArray
+
+from sac_ros.bags.bag_writer import BagWriteError, BagWriter
+from sac_ros.command_line import run
+from sac_ros.nodes.message_conversion import transition_from_message
+from sac_ros.nodes.qos_profiles import TRANSITION_QOS
+from sac_ros.task.strict_yaml import to_mapping
+from sac_ros.task.transition import Transition
+
+pytestmark = pytest.mark.ros
+
+TASK = balancing_task(max_episode_steps=40)
+PATIENCE_S = 60.0
+OWN_TOPICS = {"/joint_states", "/joint_commands", "/policy_node/transitions", "/clock"}
+
+
+class Scene:
+    """A simulated robot, a policy node, a recorder, and somebody who hears the transitions too."""
+
+    def __init__(self, folder: Path, observer: Observer) -> None:
+        self.folder, self.observer = folder, observer
+        self.heard: list[Transition] = []
+        self.task = folder / "task.yaml"
+        self.task.write_text(yaml.safe_dump(to_mapping(TASK)))
+        self.policy = write_linear_policy(folder / "policy.onnx", TASK, BALANCING_GAIN)
+        observer.node.create_subscription(
+            Float64MultiArray, "policy_node/transitions", self._on_transition, TRANSITION_QOS
+        )
+
+    def recorder(self, folder: Path) -> NodeProcess:
+        return NodeProcess("bag_recorder", f"folder:={folder}", log=self.folder / "recorder.log")
+
+    def robot(self) -> NodeProcess:
+        return NodeProcess(
+            "sim_robot_node",
+            f"task:={self.task}",
+            "real_time_factor:=2.0",
+            log=self.folder / "robot.log",
+        )
+
+    def node(self, act_on: str) -> NodeProcess:
+        return NodeProcess(
+            "policy_node",
+            *(f"policy:={self.policy}", f"task:={self.task}", f"act_on:={act_on}"),
+            *("run:=episodes", "use_sim_time:=true", "max_age_s:=2.0", "reset_settle_s:=0.05"),
+            "autostart:=true",
+            log=self.folder / "policy.log",
+        )
+
+    def wait_for_steps(self, number: int) -> None:
+        self.observer.wait_until(
+            lambda: len(self.heard) >= number, f"{number} transitions", PATIENCE_S
+        )
+
+    def record(self, act_on: str, num_steps: int, stop: signal.Signals) -> Path:
+        """Return the bag of a run in which the recorder is there first, and is stopped last."""
+        bags = self.folder / "bags"
+        with self.recorder(bags) as recorder:
+            self.observer.wait_for_output(recorder, "recording to", PATIENCE_S)
+            with self.robot(), self.node(act_on):
+                self.wait_for_steps(num_steps)
+            if stop is signal.SIGKILL:
+                self.observer.spin_for(2.5)  # twice the period of its flushes
+            status = recorder.stop(stop)
+            assert status == (-stop if stop is signal.SIGKILL else 0), recorder.output
+        (bag,) = bags.iterdir()
+        return bag
+
+    def _on_transition(self, message: Float64MultiArray) -> None:
+        self.heard.append(transition_from_message(message, TASK.obs_dim, TASK.action_dim))
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with observing() as observer:
+        yield Scene(tmp_path, observer)
+
+
+def verified(bag: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+    """Convert a bag, which must hold nothing that differs; return the summary."""
+    capsys.readouterr()
+    status = run(["bag-to-buffer", str(bag), "--verify", "--json", "--out", str(out)])
+    summary = json.loads(capsys.readouterr().out)
+    assert status == 0, summary
+    return summary
+
+
+@pytest.mark.parametrize("act_on", ["observation", "timer"])
+def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
+    scene: Scene, act_on: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = scene.record(act_on, 130, signal.SIGINT)
+    summary = verified(bag, scene.folder / "out", capsys)
+    assert summary["comparison"]["num_exact"] == summary["sent"] == summary["transitions"]
+    # Not only by the bag's own word: this test has heard the node too.
+    converted = written(scene.folder / "out", TASK)
+    assert len(converted) >= len(scene.heard) >= 130
+    first_step = scene.heard[0].step
+    begin = [t.step for t in converted].index(first_step)
+    for ours, sent in zip(converted[begin:], scene.heard, strict=False):
+        assert (ours.step, ours.truncated, ours.reward) == (sent.step, sent.truncated, sent.reward)
+        for name in ("obs", "action", "next_obs"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(sent, name))
+    assert sum(t.truncated for t in converted) >= 3
+
+
+def test_standard_readers_find_every_topic_with_type_qos_and_definition(scene: Scene) -> None:
+    bag = scene.record("observation", 60, signal.SIGTERM)
+    with AnyReader([bag]) as reader:
+        types = {connection.topic: connection.msgtype for connection in reader.connections}
+        assert set(types) >= OWN_TOPICS | {"/policy_node/contract", "/diagnostics"}
+        assert types["/joint_states"] == JOINT_STATE
+        (states,) = [c for c in reader.connections if c.topic == "/joint_states"]
+        assert states.digest == STORE.hash_rihs01(JOINT_STATE)
+        (qos,) = states.ext.offered_qos_profiles  # type: ignore[union-attr]
+        assert qos.reliability.name == "RELIABLE" and qos.durability.name == "VOLATILE"
+        (contract,) = [c for c in reader.connections if c.topic.endswith("contract")]
+        assert contract.ext.offered_qos_profiles[0].durability.name == "TRANSIENT_LOCAL"  # type: ignore[union-attr]
+        counted = {c.topic: 0 for c in reader.connections}
+        for connection, _, content in reader.messages():
+            reader.deserialize(content, connection.msgtype)
+            counted[connection.topic] += 1
+    metadata = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert metadata["version"] == 9 and metadata["message_count"] == sum(counted.values())
+    for entry in metadata["topics_with_message_count"]:
+        assert entry["message_count"] == counted[entry["topic_metadata"]["name"]] > 0
+    with (bag / metadata["relative_file_paths"][0]).open("rb") as file:
+        found = make_reader(file).get_summary()
+    assert found is not None and found.statistics is not None
+    assert found.statistics.message_count == metadata["message_count"]
+
+
+def test_recording_whose_recorder_was_killed_is_still_good(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = scene.record("observation", 60, signal.SIGKILL)
+    summary = verified(bag, scene.folder / "out", capsys)
+    assert summary["cut_off_bags"] == [str(bag)]
+    assert summary["transitions"] >= len(scene.heard) >= 60
+
+
+def test_folder_that_cannot_be_written_is_refused_in_one_line(scene: Scene) -> None:
+    blocked = scene.folder / "file"
+    blocked.write_text("")
+    with scene.recorder(blocked) as recorder:
+        assert recorder.wait(PATIENCE_S) == 2
+    (line,) = recorder.output.splitlines()
+    assert "cannot write the bag" in line
+
+
+def test_full_disk_is_one_error_and_leaves_what_was_written(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    writer = BagWriter(tmp_path / "bag", "kilted")
+    writer.add_topic("/noise", "std_msgs/msg/String", [])
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        with pytest.raises(BagWriteError, match="with room"):
+            for number in range(1000):
+                content = b"\0\1\0\0" + os.urandom(1000)  # compresses to no less
+                writer.write("/noise", content, received_ns=number, sent_ns=number)
+                writer.flush()
+        writer.abandon()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert 50 < writer.num_messages < 100
+    assert (tmp_path / "bag" / "metadata.yaml").exists()
