@@ -4,10 +4,13 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import yaml
 import zstandard
 from mcap.exceptions import McapError
+from mcap.reader import make_reader
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader, AnyReaderError
@@ -19,6 +22,8 @@ from sac_ros.errors import InputError
 
 MAGIC = b"\x89MCAP0\r\n"
 Deserialize = Callable[[bytes, str], object]
+RawMessage = tuple[str, int, int, bytes]
+"""Topic, time of arrival and of publication in ns, serialised message."""
 
 
 class BagError(InputError):
@@ -32,6 +37,8 @@ class RecordedMessage:
     topic: str
     """Full name, such as `/robot1/joint_states`."""
     received_ns: int
+    sent_ns: int
+    """When it was published, by the publisher's clock; the time of arrival where none tells."""
     content: object
     """As the message class has it: fields as attributes, number arrays as numpy arrays."""
 
@@ -45,7 +52,7 @@ class Bag:
         topics: dict[str, str],
         duration_s: float,
         is_cut_off: bool,
-        raw_messages: Callable[[set[str]], Iterator[tuple[str, int, bytes]]],
+        raw_messages: Callable[[set[str]], Iterator[RawMessage]],
         deserialize: Deserialize,
     ) -> None:
         self.path = path
@@ -59,10 +66,9 @@ class Bag:
     def messages(self, topics: set[str]) -> Iterator[RecordedMessage]:
         """Yield the topics' messages in the order they were received; raise BagError."""
         try:
-            for topic, received_ns, content in self._raw_messages(topics):
-                yield RecordedMessage(
-                    topic, received_ns, self._deserialize(content, self.topics[topic])
-                )
+            for topic, received_ns, sent_ns, content in self._raw_messages(topics):
+                message = self._deserialize(content, self.topics[topic])
+                yield RecordedMessage(topic, received_ns, sent_ns, message)
         except _DAMAGE as error:
             raise BagError(
                 f"the bag {self.path} is damaged ({_one_line(error)}); `mcap recover` may save the"
@@ -80,31 +86,55 @@ _DAMAGE = (
 @contextmanager
 def open_bag(path: Path) -> Iterator[Bag]:
     """Open a bag's folder, or a single .mcap file; raise BagError."""
-    files = sorted(path.glob("*.mcap")) if path.is_dir() else [path]
+    found = list(path.glob("*.mcap")) if path.is_dir() else [path]
+    # Numbered by rosbag2 without leading zeros: _2 comes before _10.
+    files = sorted(found, key=lambda file: (len(file.name), file.name))
+    files = [file for file in files if file.suffix == ".mcap"]
     if not path.exists():
         raise BagError(f"no bag at {path}; give the folder that has its metadata.yaml")
-    if any(file.suffix == ".mcap" and _is_cut_off(file) for file in files):
+    if any(_is_cut_off(file) for file in files):
         yield _cut_off_bag(path, files)
         return
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
 
-            def raw_messages(topics: set[str]) -> Iterator[tuple[str, int, bytes]]:
+            def raw_messages(topics: set[str]) -> Iterator[RawMessage]:
                 wanted = [c for c in reader.connections if c.topic in topics]
                 if wanted:
                     for connection, received_ns, content in reader.messages(wanted):
-                        yield connection.topic, received_ns, content
+                        yield connection.topic, received_ns, received_ns, content
 
+            is_plain = bool(files) and not _has_compressed_messages(path)
             yield Bag(
                 path,
                 {connection.topic: connection.msgtype for connection in reader.connections},
                 1e-9 * reader.duration if reader.message_count else 0.0,
                 False,
-                raw_messages,
+                # The one that tells when messages were sent.
+                partial(_mcap_messages, files) if is_plain else raw_messages,
                 reader.deserialize,
             )
     except (AnyReaderError, ReaderError, OSError, KeyError, TypeError) as error:
         raise BagError(f"cannot read the bag {path}: {_one_line(error)}") from error
+
+
+def _has_compressed_messages(path: Path) -> bool:
+    """Say whether rosbag2 compressed each message, or the file, by itself."""
+    metadata = path / "metadata.yaml"
+    if not metadata.is_file():
+        return False
+    information = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]
+    return str(information.get("compression_mode") or "none").lower() != "none"
+
+
+def _mcap_messages(files: list[Path], topics: set[str]) -> Iterator[RawMessage]:
+    """Yield the messages of plain MCAP files, which follow one another."""
+    for file in files:
+        with file.open("rb") as stream:
+            reader = make_reader(stream, validate_crcs=True)
+            for _, channel, message in reader.iter_messages(topics=sorted(topics)):
+                sent_ns = message.publish_time or message.log_time
+                yield channel.topic, message.log_time, sent_ns, message.data
 
 
 def _is_cut_off(file: Path) -> bool:
@@ -121,7 +151,7 @@ def _is_cut_off(file: Path) -> bool:
 def _cut_off_bag(path: Path, files: list[Path]) -> Bag:
     """Read all of it now: without an index, nothing else tells what is there."""
     topics: dict[str, str] = {}
-    messages: list[tuple[str, int, bytes]] = []
+    messages: list[RawMessage] = []
     try:
         for file in files:
             _scan(file, topics, messages)
@@ -132,14 +162,14 @@ def _cut_off_bag(path: Path, files: list[Path]) -> Bag:
     messages.sort(key=lambda message: message[1])
     duration_s = 1e-9 * (messages[-1][1] - messages[0][1]) if messages else 0.0
 
-    def raw_messages(wanted: set[str]) -> Iterator[tuple[str, int, bytes]]:
+    def raw_messages(wanted: set[str]) -> Iterator[RawMessage]:
         return (message for message in messages if message[0] in wanted)
 
     types = get_typestore(Stores.ROS2_KILTED)
     return Bag(path, topics, duration_s, True, raw_messages, types.deserialize_cdr)
 
 
-def _scan(file: Path, topics: dict[str, str], messages: list[tuple[str, int, bytes]]) -> None:
+def _scan(file: Path, topics: dict[str, str], messages: list[RawMessage]) -> None:
     """Add what a file holds, up to where it breaks off."""
     schemas: dict[int, str] = {}
     channels: dict[int, str] = {}
@@ -153,7 +183,9 @@ def _scan(file: Path, topics: dict[str, str], messages: list[tuple[str, int, byt
                     channels[record.id] = record.topic
                     topics[record.topic] = schemas[record.schema_id]
                 elif isinstance(record, Message):
-                    messages.append((channels[record.channel_id], record.log_time, record.data))
+                    sent_ns = record.publish_time or record.log_time
+                    topic = channels[record.channel_id]
+                    messages.append((topic, record.log_time, sent_ns, record.data))
         except _DAMAGE:
             if stream.tell() < size:
                 raise  # not its torn end

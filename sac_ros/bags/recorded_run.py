@@ -1,7 +1,8 @@
 """The control steps of a recorded run: each command is one, with what the node sent of it.
 
-Commands carry no time of their own, so a transition belongs to the command received just before it:
-the node sends both in one breath, the command first.
+Commands carry no time of their own, so a transition belongs to the command sent just before it: the
+node sends both in one breath, the command first. Where a bag does not tell when messages were sent
+(SQLite), the times of their arrival must do.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.bags.bag_reader import Bag, BagError
+from sac_ros.bags.bag_reader import Bag, BagError, RecordedMessage
 from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition, TransitionError, unpack_with_stamps
@@ -37,6 +38,7 @@ class Tick:
     """One control step."""
 
     received_ns: int
+    sent_ns: int
     command: NDArray[np.float64] | None
     """In the task's unit [A]; None if the message was none of this task, or is not in the bag."""
     is_estopped: bool
@@ -73,7 +75,7 @@ class RecordedRun:
 def read_run(bag: Bag, task: TaskSpec, names: TopicNames) -> RecordedRun:
     """Return the run's control steps; raise BagError."""
     ticks: list[Tick] = []
-    sent: list[tuple[int, Transition]] = []
+    sent: list[tuple[RecordedMessage, Transition]] = []
     num_unreadable, is_estopped = 0, False
     wanted = {names.command, names.transitions, names.estopped}
     for message in bag.messages(wanted):
@@ -82,6 +84,7 @@ def read_run(bag: Bag, task: TaskSpec, names: TopicNames) -> RecordedRun:
             ticks.append(
                 Tick(
                     received_ns=message.received_ns,
+                    sent_ns=message.sent_ns,
                     command=command,
                     is_estopped=is_estopped,
                     run=0,
@@ -96,7 +99,7 @@ def read_run(bag: Bag, task: TaskSpec, names: TopicNames) -> RecordedRun:
             except TransitionError:
                 num_unreadable += 1
                 continue
-            sent.append((message.received_ns, transition))
+            sent.append((message, transition))
     if not ticks:
         raise BagError(f"the bag {bag.path} has no message on {names.command}: nothing was done")
     run = RecordedRun(_with_sent(ticks, sent), num_unreadable)
@@ -112,21 +115,28 @@ def _command(task: TaskSpec, message: object) -> NDArray[np.float64] | None:
         return None
 
 
-def _with_sent(ticks: list[Tick], sent: Sequence[tuple[int, Transition]]) -> list[Tick]:
+def _with_sent(ticks: list[Tick], sent: Sequence[tuple[RecordedMessage, Transition]]) -> list[Tick]:
     """Give each transition to the command it came with; a command that is missing gets a tick."""
-    intervals_ns = np.diff([tick.received_ns for tick in ticks])
-    slack_ns = int(OVERTAKING * np.median(intervals_ns)) if len(intervals_ns) else 0
+    ticks = sorted(ticks, key=lambda tick: tick.sent_ns)
+    is_told = any(tick.sent_ns != tick.received_ns for tick in ticks)
+    intervals_ns = np.diff([tick.sent_ns for tick in ticks])
+    slack_ns = 0 if is_told or len(ticks) < 2 else int(OVERTAKING * np.median(intervals_ns))
     merged: list[Tick] = []
     waiting = iter(ticks)
     upcoming = next(waiting, None)
-    for received_ns, transition in sent:
-        while upcoming is not None and upcoming.received_ns <= received_ns + slack_ns:
+    for message, transition in sorted(sent, key=lambda pair: pair[0].sent_ns):
+        while upcoming is not None and upcoming.sent_ns <= message.sent_ns + slack_ns:
             merged.append(upcoming)
             upcoming = next(waiting, None)
         if not merged or merged[-1].sent is not None:
-            is_estopped = merged[-1].is_estopped if merged else False
             merged.append(
-                Tick(received_ns=received_ns, command=None, is_estopped=is_estopped, run=0)
+                Tick(
+                    received_ns=message.received_ns,
+                    sent_ns=message.sent_ns,
+                    command=None,
+                    is_estopped=bool(merged) and merged[-1].is_estopped,
+                    run=0,
+                )
             )
         merged[-1].sent = transition
     if upcoming is not None:

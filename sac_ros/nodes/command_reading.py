@@ -1,4 +1,4 @@
-"""The command that a message carries. Knows no ROS, so that recorded messages are read by it too."""
+"""The command that a message carries. Knows no ROS: recorded messages are read by it too."""
 
 from operator import attrgetter
 
