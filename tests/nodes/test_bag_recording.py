@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ import yaml
 
 pytest.importorskip("rclpy")
 
-from balancing_checkpoint import balancing_task
 from linear_policy import BALANCING_GAIN, write_linear_policy
 from mcap.reader import make_reader
 from recorded_pendulum import JOINT_STATE, STORE, written
@@ -26,11 +26,12 @@ from sac_ros.command_line import run
 from sac_ros.nodes.message_conversion import transition_from_message
 from sac_ros.nodes.qos_profiles import TRANSITION_QOS
 from sac_ros.task.strict_yaml import to_mapping
+from sac_ros.task.task_spec import load_task
 from sac_ros.task.transition import Transition
 
 pytestmark = pytest.mark.ros
 
-TASK = balancing_task(max_episode_steps=40)
+TASK = replace(load_task("inverted_pendulum"), max_episode_steps=40)
 PATIENCE_S = 60.0
 OWN_TOPICS = {"/joint_states", "/joint_commands", "/policy_node/transitions", "/clock"}
 
