@@ -18,6 +18,8 @@ FORBIDDEN = {
     "sac_ros/nodes/policy_node.py": {"torch", "sac_ros.sac"},
     "sac_ros/nodes/policy_process.py": {"torch", "sac_ros.sac"},
     "sac_ros/doctor": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
+    "sac_ros/bags": {"torch", "rclpy", "mujoco", "gymnasium"},
+    "sac_ros/nodes/bag_recorder.py": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
     "sac_ros/doctor/examination.py": {"rclpy", "rosbags"},
     "sac_ros/nodes/executables.py": {"torch", "rclpy", "onnxruntime"},
     "sac_ros/nodes/robot_connections.py": {"torch", "sac_ros.sac"},

@@ -13,7 +13,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from source_tree import ROOT, copy_sources, imported_modules
 
-PROGRAMS = {"sac-ros", "policy_node", "learner_node", "sim_robot_node", "episode_recorder"}
+PROGRAMS = {
+    "sac-ros",
+    "policy_node",
+    "learner_node",
+    "sim_robot_node",
+    "episode_recorder",
+    "bag_recorder",
+}
 CONTROL_RATE_PACKAGES = {"numpy", "pyyaml", "onnxruntime"}
 ROS_EXTRAS = {"ros": "constraints-kilted.txt", "ros-jazzy": "constraints-jazzy.txt"}
 
