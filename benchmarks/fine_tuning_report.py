@@ -150,8 +150,9 @@ def _plot(path: Path, runs: Sequence[Run]) -> None:
                 color=COLOURS[run.arm],
                 label=None if name in named else name,
             )
-            named.add(name)
-            axes.axhline(run.frozen, color="tab:red", lw=0.8)
+            frozen = None if "frozen" in named else "frozen"
+            axes.axhline(run.frozen, color="tab:red", lw=0.8, label=frozen)
+            named |= {name, "frozen"}
         ceiling = ceiling_of(shift, runs)
         if ceiling is not None:
             axes.axhline(ceiling, color="tab:blue", ls="--", label="ceiling")

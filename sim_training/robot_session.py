@@ -17,7 +17,7 @@ from sim_training.demo_nodes import DemoError, last_line, node_process
 from sim_training.perturbation import Perturbation
 
 POLL_S = 0.2
-SILENCE_S = 120.0
+SILENCE_S = 300.0
 """Without an episode for this long, something has failed."""
 ROBOT_PROGRAMS = ("policy_node", "learner_node", "sim_robot_node", "episode_recorder")
 
@@ -202,7 +202,7 @@ def _policy(policy: Path, robot: SimulatedRobot) -> tuple[str, ...]:
         "autostart:=true",
         "use_sim_time:=true",
         # Of a simulation, the machine's pauses are no fault of a sensor.
-        "max_age_s:=2.0",
+        f"max_age_s:={30.0 if robot.waits else 2.0}",
         f"seed:={robot.seed}",
     )
 
