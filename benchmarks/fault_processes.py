@@ -330,8 +330,13 @@ def _disk_full(trial: Trial) -> None:
 def _robot_killed(use_sim_time: bool) -> Callable[[Trial], None]:
     def kill(trial: Trial) -> None:
         trial.player.publishes = False
+        # Without /clock it is what hardware is to the node: stamped with real time.
         robot = functools.partial(
-            program, trial.setup, "sim_robot_node", f"task:={trial.setup.task_file}"
+            program,
+            trial.setup,
+            "sim_robot_node",
+            f"task:={trial.setup.task_file}",
+            f"publish_clock:={str(use_sim_time).lower()}",
         )
         with policy_node(trial.setup, f"use_sim_time:={str(use_sim_time).lower()}"):
             with robot() as process:

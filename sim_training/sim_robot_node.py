@@ -51,6 +51,10 @@ class SimRobotNode(Node):
 
     Until the first command after a start or a reset it stands still at its start pose, as
     Gymnasium's environments do; when commands stop coming it gets the task's safe command.
+
+    Stamps are simulated time, which /clock publishes too: a simulation that stumbles falls behind
+    real time, and who follows /clock does not notice. Without /clock they are a driver's: real
+    time, in which a robot that stood still for a moment has stood still.
     """
 
     def __init__(self) -> None:
@@ -71,18 +75,20 @@ class SimRobotNode(Node):
         self._rng = np.random.default_rng(int(self.get_parameter("seed").value))
         self._robot.reset(self._rng)
         self._real_time_factor = float(self.get_parameter("real_time_factor").value)
+        publishes_clock = bool(self.get_parameter("publish_clock").value)
+        if not publishes_clock:
+            _refuse_another_pace(self._real_time_factor)
         self._command_timeout_s = float(self.get_parameter("command_timeout_s").value)
         self._safe_command = np.array(task.action.safe_command)
         self._low, self._high = np.array(task.action.low), np.array(task.action.high)
         self._command = self._safe_command
         self._state = JointState(name=list(self._robot.joint_names))
-        self._states = self.create_publisher(JointState, "joint_states", STATE_QOS)
-        # The one absolute name: rclpy's simulated time listens to /clock and nowhere else.
+        # The one absolute name: rclpy's simulated time listens to /clock and nowhere else. Before
+        # the joints: who hears those has then discovered the clock that they are stamped with.
         self._clocks = (
-            self.create_publisher(ClockMessage, "/clock", CLOCK_QOS)
-            if self.get_parameter("publish_clock").value
-            else None
+            self.create_publisher(ClockMessage, "/clock", CLOCK_QOS) if publishes_clock else None
         )
+        self._states = self.create_publisher(JointState, "joint_states", STATE_QOS)
         self.create_subscription(
             Float64MultiArray, task.action.topic, self._on_command, COMMAND_QOS
         )
@@ -107,11 +113,12 @@ class SimRobotNode(Node):
         """Take every physics step that is due by now, and publish each."""
         elapsed_s = (time.monotonic() - self._started_s) * self._real_time_factor * self._pace
         due = self._steps_at_start + int(elapsed_s / self._robot.timestep_s)
-        if (due - self._num_steps) * self._robot.timestep_s / (
-            self._real_time_factor * self._pace
-        ) > MAX_CATCH_UP_S:
+        behind_s = (due - self._num_steps) * self._robot.timestep_s
+        if behind_s / (self._real_time_factor * self._pace) > MAX_CATCH_UP_S:
             self.get_logger().warning(
-                "slower than asked for: simulated time falls behind",
+                "slower than asked for: simulated time falls behind"
+                if self._clocks
+                else f"slower than real time: stood still for {behind_s:.3f} s",
                 throttle_duration_sec=LOG_INTERVAL_S,
             )
             self._go_on_from_now()
@@ -218,6 +225,15 @@ def _read_task(node: Node) -> TaskSpec:
             f" {task.action.type}"
         )
     return task
+
+
+def _refuse_another_pace(real_time_factor: float) -> None:
+    if real_time_factor != 1.0:
+        raise InputError(
+            f"real_time_factor is {real_time_factor} with publish_clock false: without /clock"
+            " nobody could tell how fast time passes; leave publish_clock true and give the policy"
+            " node use_sim_time:=true"
+        )
 
 
 def _read_perturbation(node: Node) -> Perturbation:

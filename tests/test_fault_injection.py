@@ -55,10 +55,7 @@ def test_real_processes_come_to_no_harm_and_come_back(tmp_path: Path) -> None:
             reason for reason in kind["reasons"].split("; ") if "in spite of the fault" in reason
         }, kind
         assert kind["bound_ms"] is None or kind["reaction_max_ms"] is not None, kind
-        # A simulation that fell behind while it began is, by its stamps alone, a robot whose
-        # messages are held up for good: the manual asks for use_sim_time, or to activate again.
-        if kind["kind"] != "robot killed (kill -9)":
-            assert kind["not_recovered"] == 0, kind
+        assert kind["not_recovered"] == 0, kind
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
+from sac_ros.nodes.control_time import ControlTime
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.emergency_stop import EmergencyStop
+from sac_ros.nodes.episode_cycle import Phase
 from sac_ros.nodes.garbage_pauses import GarbagePauses
 from sac_ros.nodes.intervention import InterventionError
 from sac_ros.nodes.message_conversion import command_message
@@ -57,6 +59,7 @@ class PolicyNode(LifecycleNode):
         for ending in Ending:
             self.create_service(Trigger, f"~/{ending.value}", partial(self._on_ending, ending))
         self._garbage = GarbagePauses()
+        self._control_time = ControlTime(self)
         self._emergency_stop = EmergencyStop(
             self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
         )
@@ -93,9 +96,9 @@ class PolicyNode(LifecycleNode):
         # sets the wall clock may stretch or shorten a control period.
         period_s = self._connections.task.control_period_s
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        clock = self.get_clock() if self._is_simulated else steady
+        clock = self.get_clock() if self._control_time.is_simulated else steady
         self._timer = self.create_timer(period_s, self._on_timer, clock=clock)
-        if self._is_simulated:
+        if self._control_time.is_simulated:
             self._clock_watch = self.create_timer(period_s, self._on_clock_watch, clock=steady)
         return result
 
@@ -189,22 +192,26 @@ class PolicyNode(LifecycleNode):
         self._warned_s[kind] = now_s
         self.get_logger().warning(text)
 
-    @property
-    def _is_simulated(self) -> bool:
-        return bool(self.get_parameter("use_sim_time").value)
-
     def _on_sensor(self, topic: str, message: object) -> None:
         """Store the message; with act_on: observation, act if the one that was due is complete."""
         assert self._connections is not None
         cycle, now_s = self._connections.cycle, time.monotonic()
         sent_s = stamp_s(message, now_s)
         try:
+            # While it runs, nobody's /clock may interfere; and the question costs time.
+            if cycle.phase is not Phase.RUNNING and sent_s != now_s:
+                self._refuse_time_of(sent_s)
             cycle.receive(topic, message, sent_s, now_s)
         except MessageError as error:
             self.warn(f"ignored a message on {topic!r}: {error}")
             return
         if self._timer is not None and self._connections.parameters.act_on == "observation":
             self._guard(partial(cycle.act_on_observation, sent_s, now_s))
+
+    def _refuse_time_of(self, stamp_s: float) -> None:
+        refusal = self._control_time.refusal(stamp_s)
+        if refusal is not None:
+            raise MessageError(refusal)
 
     def _on_timer(self) -> None:
         """Act; with act_on: observation, only watch that observations keep coming."""
@@ -294,7 +301,7 @@ class PolicyNode(LifecycleNode):
             on_sensor=self._on_sensor,
             on_robot_description=self._on_robot_description,
             on_intervention=self._on_intervention,
-            is_simulated=self._is_simulated,
+            is_simulated=self._control_time.is_simulated,
         )
         self._connections = connections
         if parameters.realtime_priority:

@@ -57,6 +57,10 @@ class NodeProcess:
         """Return the exit status once it ends by itself."""
         return self._process.wait(patience_s)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal that does not end it, such as SIGSTOP and SIGCONT."""
+        self._process.send_signal(number)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
         if self._process.poll() is None:

@@ -1,6 +1,7 @@
 """The simulated robot as a process: true to the simulator, and safe to talk nonsense to."""
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,34 @@ def test_clock_runs_at_the_real_time_factor(observer: Observer, tmp_path: Path) 
     assert 2.0 < factor < 7.0
 
 
+def seconds(state: JointState) -> float:
+    return float(state.header.stamp.sec + state.header.stamp.nanosec * 1e-9)
+
+
+@pytest.mark.parametrize("publishes_clock", [True, False])
+def test_robot_that_was_held_up_lags_only_behind_a_clock_that_says_so(
+    observer: Observer, tmp_path: Path, publishes_clock: bool
+) -> None:
+    parameters = ("task:=inverted_pendulum", f"publish_clock:={str(publishes_clock).lower()}")
+    with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log") as process:
+        robot = Listener(observer)
+        robot.connect()
+        lag_s = time.time() - seconds(robot.next_state())
+        process.send(signal.SIGSTOP)
+        observer.spin_for(1.0)
+        process.send(signal.SIGCONT)
+        observer.wait_for_output(process, "slower than")
+        for _ in range(5):  # what waited in the queues
+            robot.next_state()
+        more_s = time.time() - seconds(robot.next_state()) - lag_s
+    if publishes_clock:
+        assert more_s > 0.8
+        assert robot.clocks
+    else:
+        assert abs(lag_s) < 0.8 and abs(more_s) < 0.8
+        assert not robot.clocks
+
+
 def test_command_that_makes_no_sense_is_ignored(observer: Observer, tmp_path: Path) -> None:
     log = tmp_path / "robot.log"
     with NodeProcess("sim_robot_node", "task:=inverted_pendulum", log=log) as process:
@@ -153,6 +182,13 @@ def test_bad_parameter_ends_the_process_with_status_2(
         assert reason in process.output and "Traceback" not in process.output
 
 
+def test_another_pace_than_real_time_needs_a_clock_to_tell_it(tmp_path: Path) -> None:
+    parameters = ("task:=inverted_pendulum", "real_time_factor:=0.5", "publish_clock:=false")
+    with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log") as process:
+        assert process.wait() == 2
+        assert "use_sim_time" in process.output and len(process.output.splitlines()) == 1
+
+
 @pytest.mark.parametrize("act_on", ["timer", "observation"])
 def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: str) -> None:
     task = load_task("inverted_pendulum")
@@ -193,6 +229,59 @@ def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: st
     assert measured["lost_transitions"] == 0
     assert measured["endings"] == ["truncated"]
     assert measured["returns_over_ros"] == [1000.0]
+
+
+@pytest.mark.parametrize("real_time_factor", ["0.5", "1.0"])
+def test_node_in_real_time_refuses_a_simulation_in_its_own_with_one_line(
+    observer: Observer, tmp_path: Path, real_time_factor: str
+) -> None:
+    task = load_task("inverted_pendulum")
+    policy = write_linear_policy(tmp_path / "policy.onnx", task, BALANCING_GAIN)
+    commands: list[Float64MultiArray] = []
+    observer.node.create_subscription(Float64MultiArray, "joint_commands", commands.append, 10)
+    with (
+        NodeProcess(
+            "sim_robot_node",
+            "task:=inverted_pendulum",
+            f"real_time_factor:={real_time_factor}",
+            log=tmp_path / "robot.log",
+        ),
+        NodeProcess(
+            "policy_node", f"policy:={policy}", "autostart:=true", log=tmp_path / "policy.log"
+        ) as node,
+    ):
+        observer.wait_for_output(node, "give it use_sim_time:=true")
+        observer.spin_for(0.5)
+        told = [line for line in node.output.splitlines() if "use_sim_time" in line]
+    assert commands == [] and len(told) == 1
+
+
+def test_node_comes_back_to_a_robot_in_real_time_that_was_held_up(
+    observer: Observer, tmp_path: Path
+) -> None:
+    task = load_task("two_joint_arm")
+    policy = write_linear_policy(
+        tmp_path / "policy.onnx", task, np.full((task.action_dim, task.obs_dim), 0.01)
+    )
+    robot_parameters = ("task:=two_joint_arm", "publish_clock:=false")
+    with (
+        NodeProcess("sim_robot_node", *robot_parameters, log=tmp_path / "robot.log") as robot,
+        NodeProcess(
+            "policy_node", f"policy:={policy}", "autostart:=true", log=tmp_path / "policy.log"
+        ) as node,
+    ):
+        transitions: list[Float64MultiArray] = []
+        observer.node.create_subscription(
+            Float64MultiArray, "policy_node/transitions", transitions.append, 10
+        )
+        observer.wait_until(lambda: bool(transitions), "the policy")
+        robot.send(signal.SIGSTOP)
+        observer.wait_for_output(node, "reaction:")
+        observer.spin_for(0.5)
+        robot.send(signal.SIGCONT)
+        observer.wait_for_output(node, "all is well again")
+        transitions.clear()
+        observer.wait_until(lambda: len(transitions) > 20, "the policy again")
 
 
 def test_perturbed_robot_is_another_robot_over_ros_too(observer: Observer, tmp_path: Path) -> None:

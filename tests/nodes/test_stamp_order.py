@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sac_ros.nodes.stamp_order import StampOrder
+from sac_ros.nodes.stamp_order import CLOCK_DRIFT, StampOrder
 
 MAX_DELAY_S = PATIENCE_S = 0.1
 
@@ -50,6 +50,65 @@ def test_messages_that_were_held_up_are_refused_until_they_are_quick_again() -> 
     late = [(1.0 + 0.01 * i, 1.15 + 0.01 * i) for i in range(100)]
     quick_again = [(2.2 + 0.01 * i, 2.2 + 0.01 * i) for i in range(10)]
     assert accepted([*quick, *late, *quick_again]) == [True] * 100 + [False] * 100 + [True] * 10
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.floats(0.0, 3.0), min_size=1, max_size=80),
+    st.lists(st.floats(0.001, 0.5), min_size=80, max_size=80),
+    st.floats(-1e6, 1e6),
+)
+def test_no_queue_gets_older_data_accepted_than_it_is_allowed_to_delay(
+    delays_s: list[float], intervals_s: list[float], offset_s: float
+) -> None:
+    """First in, first out, but for that as adversarial as it likes; the clocks are perfect."""
+    order = make_order()
+    sent_s = arrival_s = credit_s = 0.0
+    least_s = np.inf
+    for delay_s, interval_s in zip(delays_s, intervals_s, strict=False):
+        sent_s += interval_s
+        arrival_s = max(arrival_s + 1e-6, sent_s + delay_s)
+        age_s = arrival_s - sent_s
+        least_s = min(least_s, age_s)
+        credit_s += CLOCK_DRIFT * min(interval_s + age_s, MAX_DELAY_S)
+        if order.refusal(offset_s + sent_s, arrival_s) is None:
+            assert age_s <= least_s + MAX_DELAY_S + credit_s + 1e-6
+
+
+@pytest.mark.parametrize("hold_s", [0.12, 1.0, 30.0])
+def test_network_that_holds_messages_back_is_not_believed_however_long_it_does(
+    hold_s: float,
+) -> None:
+    quick = [(0.01 * i, 0.01 * i) for i in range(100)]
+    held = [(1.0 + 0.1 * i, 1.0 + hold_s + 0.1 * i) for i in range(36_000)]  # an hour
+    verdicts = accepted([*quick, *held])
+    assert all(verdicts[:100]) and not any(verdicts[100:])
+
+
+def test_silence_before_messages_are_held_back_makes_them_no_fresher() -> None:
+    quick = [(0.01 * i, 0.01 * i) for i in range(100)]
+    held = [(3600.0 + 0.01 * i, 3601.0 + 0.01 * i) for i in range(1000)]
+    assert not any(accepted([*quick, *held])[100:])
+
+
+@pytest.mark.parametrize("growth", [0.003, 0.1, 0.5, 2.0])
+def test_queue_that_delivers_ever_older_data_is_refused_before_it_is_much_too_old(
+    growth: float,
+) -> None:
+    """`growth` in s a second; 0.5 is also what a simulation at 2/3 of real time looks like."""
+    messages = [(0.01 * i, 0.01 * i * (1.0 + growth)) for i in range(20_000)]
+    verdicts = accepted(messages)
+    ages_s = np.array([arrival_s - stamp_s for stamp_s, arrival_s in messages])
+    allowed_s = MAX_DELAY_S * growth / (growth - CLOCK_DRIFT) + 0.01
+    first = verdicts.index(False)
+    assert MAX_DELAY_S < ages_s[first] <= allowed_s + 0.01 * growth
+    assert not any(verdicts[first:])
+
+
+def test_driver_that_stood_still_is_believed_at_once_as_its_clock_went_on() -> None:
+    before = [(0.01 * i, 0.01 * i) for i in range(100)]
+    after = [(5.0 + 0.01 * i, 5.0 + 0.01 * i) for i in range(100)]
+    assert all(accepted([*before, *after]))
 
 
 def test_delay_within_bounds_is_accepted() -> None:
