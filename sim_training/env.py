@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskSpec, generic_task
 from sim_training.box_env import BoxEnv, EnvError, NormalizedActionEnv
+from sim_training.domain_randomization import NO_RANDOMIZATION, DomainRandomization
 from sim_training.env_memory import refuse_more_envs_than_fit
 from sim_training.episode_replay import ReplayableEnv
 from sim_training.image_env import (
@@ -37,18 +38,24 @@ DEFAULT_CONTROL_PERIOD_S = 0.05
 
 
 def make_env(
-    task: TaskSpec, render_mode: str | None = None, perturbation: Perturbation = NOMINAL
+    task: TaskSpec,
+    render_mode: str | None = None,
+    perturbation: Perturbation = NOMINAL,
+    randomization: DomainRandomization = NO_RANDOMIZATION,
 ) -> BoxEnv:
     """Return the environment of a task, with the task's time limit.
 
     A Gymnasium environment is the unmodified one, unless the task limits commands by more than
-    their range, or the robot is perturbed: then its model is seen as a robot, behind the safety
-    filter and with observation and reward from the task, exactly as sim_robot_node shows it.
+    their range, or the robot is perturbed, or drawn anew each episode: then its model is seen as a
+    robot, behind the safety filter and with observation and reward from the task, exactly as
+    sim_robot_node shows it.
     """
-    seen_as_robot = task.action.is_filtered or not perturbation.is_nominal
-    if task.simulator.gymnasium_id is None or seen_as_robot:
-        _refuse_perturbation_without_joints(task, perturbation)
-        return TimeLimit(TaskEnv(task, render_mode, perturbation), task.max_episode_steps)
+    is_changed = not (perturbation.is_nominal and randomization.is_none)
+    if task.simulator.gymnasium_id is None or task.action.is_filtered or is_changed:
+        if is_changed:
+            _refuse_change_without_joints(task)
+        robot_env = TaskEnv(task, render_mode, perturbation, randomization)
+        return TimeLimit(robot_env, task.max_episode_steps)
     env = _make_gymnasium_env(task.simulator.gymnasium_id, task.max_episode_steps, render_mode)
     found = (env.observation_space.shape, env.action_space.shape)
     if found != ((task.obs_dim,), (task.action_dim,)):
@@ -61,7 +68,10 @@ def make_env(
 
 
 def make_vector_env(
-    task: TaskSpec, num_envs: int, perturbation: Perturbation = NOMINAL
+    task: TaskSpec,
+    num_envs: int,
+    perturbation: Perturbation = NOMINAL,
+    randomization: DomainRandomization = NO_RANDOMIZATION,
 ) -> SyncVectorEnv:
     """Return `num_envs` environments stepped together, each of which can resume its episode.
 
@@ -71,7 +81,7 @@ def make_vector_env(
     """
 
     def make() -> ReplayableEnv:
-        env = make_env(task, perturbation=perturbation)
+        env = make_env(task, perturbation=perturbation, randomization=randomization)
         return ReplayableEnv(with_signed_reward(env) if is_atari(task.name) else env)
 
     refuse_more_envs_than_fit(make, num_envs)
@@ -132,11 +142,11 @@ def gymnasium_task(env_id: str) -> TaskSpec:
         env.close()
 
 
-def _refuse_perturbation_without_joints(task: TaskSpec, perturbation: Perturbation) -> None:
-    if not perturbation.is_nominal and not all(reading.joints for reading in task.readings):
+def _refuse_change_without_joints(task: TaskSpec) -> None:
+    if not all(reading.joints for reading in task.readings):
         raise EnvError(
-            f"{task.name!r} does not say which joints it reads, so it cannot be perturbed"
-            f" ({perturbation}); give --task with a task file instead of --env"
+            f"{task.name!r} does not say which joints it reads, so it can be neither perturbed nor"
+            " randomised; give --task with a task file instead of --env"
         )
 
 

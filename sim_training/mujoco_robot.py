@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sac_ros.task.task_spec import TaskError, TaskSpec
 from sim_training.model_advice import without_model_advice
 from sim_training.perturbation import NOMINAL, Perturbation
-from sim_training.perturbed_model import ONE_DOF_JOINTS, perturb_model
+from sim_training.perturbed_model import ONE_DOF_JOINTS, PerturbedModel
+from sim_training.pushes import Pushes
 
 
 class MujocoRobot:
@@ -25,7 +26,6 @@ class MujocoRobot:
 
     def __init__(self, task: TaskSpec, perturbation: Perturbation = NOMINAL) -> None:
         self.task = task
-        self._perturbation = perturbation
         self._env: MujocoEnv | None = None
         if task.simulator.gymnasium_id is not None:
             self._env = _mujoco_env(task.simulator.gymnasium_id)
@@ -33,12 +33,18 @@ class MujocoRobot:
         else:
             self.model = _load_model(Path(task.simulator.mjcf or ""))
             self.data = mujoco.MjData(self.model)
+        self._perturbed_model = PerturbedModel(self.model, self.data)
+        self._perturbation = NOMINAL
         if not perturbation.is_nominal:
-            perturb_model(self.model, self.data, perturbation)
+            self.become(perturbation)
         self.steps_per_control = _whole_steps(task, self.timestep_s)
         # What was commanded and is not yet felt, one entry for each physics step.
         self._delay_line: deque[NDArray[np.float64]] = deque()
         self._command = self._safe_command = np.array(task.action.safe_command)
+        # What was measured and is not yet known, likewise: position, velocity and effort.
+        self._sensor_line: deque[NDArray[np.float64]] = deque()
+        self._measured_state: NDArray[np.float64] | None = None
+        self._pushes: Pushes | None = None
         self._noise_rng = np.random.default_rng(0)
         one_dof = [
             index
@@ -59,12 +65,27 @@ class MujocoRobot:
         """Duration of one physics step."""
         return float(self.model.opt.timestep)
 
+    def become(self, perturbation: Perturbation) -> None:
+        """Be another robot from the next reset on."""
+        self._perturbation = perturbation
+        self._perturbed_model.become(perturbation)
+
     def reset(self, rng: np.random.Generator) -> None:
         """Put the robot at a fresh start pose, at rest but for the task's noise."""
         self._command = self._safe_command
-        delay = self._perturbation.command_delay_steps * self.steps_per_control
+        changes = self._perturbation
+        delay = changes.command_delay_steps * self.steps_per_control
+        delay += round(changes.command_delay_s / self.timestep_s)
         self._delay_line = deque([self._safe_command] * delay)
         self._noise_rng = rng
+        self._go_to_start(rng)
+        delay = round(changes.observation_delay_s / self.timestep_s)
+        self._measured_state = self._true_state() if delay else None
+        self._sensor_line = deque([self._true_state()] * delay)
+        pushes = Pushes(self.model, self.data, changes.push_force_n, rng)
+        self._pushes = pushes if changes.push_force_n > 0.0 else None
+
+    def _go_to_start(self, rng: np.random.Generator) -> None:
         if self._env is not None:
             self._env.reset(seed=int(rng.integers(2**31)))
             return
@@ -88,21 +109,32 @@ class MujocoRobot:
         """Advance by one physics step."""
         self._delay_line.append(self._command)
         self.data.ctrl[self._actuators] = self._delay_line.popleft() / self._gears
+        if self._pushes is not None:
+            self._pushes.step()
         mujoco.mj_step(self.model, self.data)
+        if self._measured_state is not None:
+            self._sensor_line.append(self._true_state())
+            self._measured_state = self._sensor_line.popleft()
 
     @property
     def position(self) -> NDArray[np.float64]:
         """Joint positions in the order of `joint_names`, in rad or m."""
-        return self._measured(self.data.qpos[self._qpos_columns])
+        if self._measured_state is not None:
+            return self._with_noise(self._measured_state[0])
+        return self._with_noise(self.data.qpos[self._qpos_columns])
 
     @property
     def velocity(self) -> NDArray[np.float64]:
         """Joint velocities in the order of `joint_names`, in rad/s or m/s."""
-        return self._measured(self.data.qvel[self._dof_columns])
+        if self._measured_state is not None:
+            return self._with_noise(self._measured_state[1])
+        return self._with_noise(self.data.qvel[self._dof_columns])
 
     @property
     def effort(self) -> NDArray[np.float64]:
         """Actuator efforts in the order of `joint_names`, in N m or N."""
+        if self._measured_state is not None:
+            return np.array(self._measured_state[2])
         return np.array(self.data.qfrc_actuator[self._dof_columns])
 
     def readings(self) -> dict[str, NDArray[np.float64]]:
@@ -118,7 +150,18 @@ class MujocoRobot:
         if self._env is not None:
             self._env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
 
-    def _measured(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _true_state(self) -> NDArray[np.float64]:
+        """Return position, velocity and effort [3, J] as they are at this moment."""
+        dofs = self._dof_columns
+        return np.array(
+            [
+                self.data.qpos[self._qpos_columns],
+                self.data.qvel[dofs],
+                self.data.qfrc_actuator[dofs],
+            ]
+        )
+
+    def _with_noise(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a copy of the true values, with fresh noise at every look."""
         deviation = self._perturbation.observation_noise
         if deviation == 0.0:

@@ -26,12 +26,21 @@ class Perturbation:
     """Factor on the distance of each joint limit from the start pose."""
     command_delay_steps: int = 0
     """Control steps between a command's arrival and its effect; until then the safe command."""
+    command_delay_s: float = 0.0
+    """The same in s, added to it, and rounded to physics steps."""
+    observation_delay_s: float = 0.0
+    """Age of what the sensors say, in s, rounded to physics steps."""
     observation_noise: float = 0.0
     """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s]."""
+    push_force_n: float = 0.0
+    """Greatest force on a random body, in N, for 0.1 s, every 2 s on average."""
 
     def __post_init__(self) -> None:
         """Refuse, by name, what no robot can be."""
-        for name in ("gravity", "friction", "joint_damping", "observation_noise"):
+        for name in (
+            "gravity", "friction", "joint_damping", "observation_noise", "command_delay_s",
+            "observation_delay_s", "push_force_n",
+        ):  # fmt: skip
             self._refuse_unless(getattr(self, name) >= 0.0, name, "at least 0")
         for name in ("body_mass", "actuator_gain", "joint_range"):
             self._refuse_unless(getattr(self, name) > 0.0, name, "positive")

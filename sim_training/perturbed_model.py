@@ -11,8 +11,33 @@ FRICTION_SLIDING = 0
 ONE_DOF_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 
 
-def perturb_model(model: mujoco.MjModel, data: mujoco.MjData, perturbation: Perturbation) -> None:
-    """Change a compiled model in place; once, because factors on factors multiply."""
+class PerturbedModel:
+    """A compiled model that can be made another robot's again and again."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        self._model, self._data = model, data
+        # Views of what perturbations change, and what it was.
+        views = (
+            model.opt.gravity,
+            model.geom_friction,
+            model.pair_friction,
+            model.body_mass,
+            model.body_inertia,
+            model.actuator_gainprm,
+            model.actuator_biasprm,
+            model.dof_damping,
+            model.jnt_range,
+        )
+        self._nominal = [(view, view.copy()) for view in views]
+
+    def become(self, perturbation: Perturbation) -> None:
+        """Change the model from what its file says; leaves the data at the model's start pose."""
+        for view, nominal in self._nominal:
+            view[:] = nominal
+        _perturb(self._model, self._data, perturbation)
+
+
+def _perturb(model: mujoco.MjModel, data: mujoco.MjData, perturbation: Perturbation) -> None:
     model.opt.gravity[:] *= perturbation.gravity
     model.geom_friction[:, FRICTION_SLIDING] *= perturbation.friction
     model.pair_friction[:, :2] *= perturbation.friction  # both tangential directions of a pair
@@ -23,8 +48,7 @@ def perturb_model(model: mujoco.MjModel, data: mujoco.MjData, perturbation: Pert
     model.actuator_biasprm[:] *= perturbation.actuator_gain
     model.dof_damping[:] *= perturbation.joint_damping
     _narrow_joints(model, perturbation.joint_range)
-    # MuJoCo keeps quantities derived from mass and inertia, which would stay the old ones. It
-    # leaves the data at the model's start pose.
+    # MuJoCo keeps quantities derived from mass and inertia, which would stay the old ones.
     mujoco.mj_setConst(model, data)
 
 

@@ -44,6 +44,25 @@ FACTORS = (
     ("joint_damping", 1.0, 0.0, 1e3, "Factor on the damping of every joint."),
     ("joint_range", 1.0, 1e-3, 1e3, "Factor on each joint limit's distance from the start pose."),
 )
+ADDITIONS = (
+    ("command_delay_s", 0.0, 0.0, 10.0, "The same in s, added to it."),
+    (
+        "observation_delay_s",
+        0.0,
+        0.0,
+        10.0,
+        "Age in s of what the sensors say when it is published; its stamp is as old.",
+    ),
+    (
+        "observation_noise",
+        0.0,
+        0.0,
+        1e3,
+        "Standard deviation of the noise on each position in rad or m, and on each velocity in"
+        " rad/s or m/s.",
+    ),
+    ("push_force_n", 0.0, 0.0, 1e6, "Greatest force in N on a random body, for 0.1 s."),
+)
 
 
 class SimRobotNode(Node):
@@ -77,12 +96,13 @@ class SimRobotNode(Node):
         self._real_time_factor = float(self.get_parameter("real_time_factor").value)
         publishes_clock = bool(self.get_parameter("publish_clock").value)
         if not publishes_clock:
-            _refuse_another_pace(self._real_time_factor)
+            _refuse_another_pace(self)
         self._command_timeout_s = float(self.get_parameter("command_timeout_s").value)
         self._safe_command = np.array(task.action.safe_command)
         self._low, self._high = np.array(task.action.low), np.array(task.action.high)
         self._command = self._safe_command
         self._state = JointState(name=list(self._robot.joint_names))
+        self._observation_delay_s = perturbation.observation_delay_s
         # The one absolute name: rclpy's simulated time listens to /clock and nowhere else. Before
         # the joints: who hears those has then discovered the clock that they are stamped with.
         self._clocks = (
@@ -163,26 +183,27 @@ class SimRobotNode(Node):
         self._publish()
 
     def _publish(self) -> None:
-        stamp = self._stamp()
-        self._state.header.stamp = stamp
+        self._state.header.stamp = self._stamp(self._observation_delay_s)
         self._state.position = array("d", self._robot.position)
         self._state.velocity = array("d", self._robot.velocity)
         self._state.effort = array("d", self._robot.effort)
         self._states.publish(self._state)
         # After the state: a node that ticks on this time then acts on what belongs to it.
         if self._clocks is not None:
-            self._clocks.publish(ClockMessage(clock=stamp))
+            self._clocks.publish(ClockMessage(clock=self._stamp()))
 
-    def _stamp(self) -> Time:
-        """Return simulated time, which goes on while the robot is held or reset.
+    def _stamp(self, age_s: float = 0.0) -> Time:
+        """Return simulated time, or earlier; it goes on while the robot is held or reset.
 
         Where nobody can know simulated time, a robot stamps by the system's clock: else a pause
         of this process would make every later message look held up on its way, for good.
         """
         if self._clocks is None:
-            now: Time = self.get_clock().now().to_msg()
-            return now
-        nanoseconds = round(self._num_steps * self._robot.timestep_s * 1e9)
+            nanoseconds = self.get_clock().now().nanoseconds - round(age_s * 1e9)
+        else:
+            # From the observation's delay on: no stamp may be zero, which means that there is none.
+            time_s = self._num_steps * self._robot.timestep_s + self._observation_delay_s
+            nanoseconds = round((time_s - age_s) * 1e9)
         return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
     def _on_command(self, message: Float64MultiArray) -> None:
@@ -227,21 +248,24 @@ def _read_task(node: Node) -> TaskSpec:
     return task
 
 
-def _refuse_another_pace(real_time_factor: float) -> None:
-    if real_time_factor != 1.0:
-        raise InputError(
-            f"real_time_factor is {real_time_factor} with publish_clock false: without /clock"
-            " nobody could tell how fast time passes; leave publish_clock true and give the policy"
-            " node use_sim_time:=true"
-        )
+def _refuse_another_pace(node: Node) -> None:
+    """Refuse, for a robot without /clock, whatever makes its time another one than ours."""
+    expected = {"real_time_factor": 1.0, "waits_for_command": False, "waits_for_learner": ""}
+    for name, value in expected.items():
+        found = node.get_parameter(name).value
+        if found != value:
+            raise InputError(
+                f"{name} is {found} with publish_clock false: without /clock nobody could tell how"
+                " fast time passes; leave publish_clock true and give the policy node"
+                " use_sim_time:=true"
+            )
 
 
 def _read_perturbation(node: Node) -> Perturbation:
-    values = {name: node.get_parameter(name).value for name, *_ in FACTORS}
+    values = {name: node.get_parameter(name).value for name, *_ in (*FACTORS, *ADDITIONS)}
     try:
         return Perturbation(
             command_delay_steps=int(node.get_parameter("command_delay_steps").value),
-            observation_noise=float(node.get_parameter("observation_noise").value),
             **values,
         )
     except ValueError as error:
@@ -294,14 +318,7 @@ def _declare_parameters(node: Node) -> None:
     )
     for name, default, low, high, description in (
         *FACTORS,
-        (
-            "observation_noise",
-            0.0,
-            0.0,
-            1e3,
-            "Standard deviation of the noise on each position in rad or m, and on each velocity in"
-            " rad/s or m/s.",
-        ),
+        *ADDITIONS,
         ("real_time_factor", 1.0, 0.01, 100.0, "Simulated seconds for each real second."),
         (
             "command_timeout_s",

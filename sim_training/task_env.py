@@ -16,6 +16,7 @@ from sac_ros.task.observation import ObservationBuilder, Readings
 from sac_ros.task.reward import RewardFunction, Step
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.termination import TerminationRule
+from sim_training.domain_randomization import NO_RANDOMIZATION, DomainRandomization
 from sim_training.mujoco_robot import MujocoRobot
 from sim_training.perturbation import NOMINAL, Perturbation
 
@@ -33,6 +34,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         task: TaskSpec,
         render_mode: str | None = None,
         perturbation: Perturbation = NOMINAL,
+        randomization: DomainRandomization = NO_RANDOMIZATION,
     ) -> None:
         self.metadata = {
             "render_modes": ["rgb_array"],
@@ -42,6 +44,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.dt = task.control_period_s
         self.observation_space = Box(-np.inf, np.inf, (task.obs_dim,), np.float32)
         self.action_space = Box(-1.0, 1.0, (task.action_dim,), np.float32)
+        self._perturbation, self._randomization = perturbation, randomization
         self._robot = MujocoRobot(task, perturbation)
         self._observation = ObservationBuilder(task.observation)
         self._scaling = ActionScaling(task.action)
@@ -57,6 +60,8 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
         """Put the robot at a fresh start pose; return obs [O]."""
         super().reset(seed=seed)
+        if not self._randomization.is_none:
+            self._robot.become(self._randomization.draw(self._perturbation, self.np_random))
         self._robot.reset(self.np_random)
         self._observation.reset()
         self._previous_action = np.zeros_like(self._previous_action)

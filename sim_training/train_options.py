@@ -9,8 +9,10 @@ from typing import Annotated
 import tyro
 from tyro.conf import AvoidSubcommands
 
+from sac_ros.policy.delay_measurement import read_delays
 from sac_ros.sac.algorithm_config import CONFIGS
 from sac_ros.task.strict_yaml import ConfigError, read_yaml
+from sim_training.domain_randomization import DomainRandomization
 from sim_training.options import OptionError, parse_options
 from sim_training.run_folder import RunFolder
 from sim_training.training_config import TrainingConfig, execution_of, refuse_changes
@@ -29,6 +31,10 @@ class TrainOptions:
     """Go on exactly with the run in that folder; settings that are not given are its own."""
     config: Path | None = None
     """YAML file of the algorithm's settings, such as config/sac.yaml; options override it."""
+    randomize: Path | None = None
+    """YAML file of ranges, such as config/randomization.yaml; --randomization options override."""
+    delays: Path | None = None
+    """YAML file that policy_node wrote with measure_delay_s: the delays to randomise within."""
     seeds: tuple[int, ...] | None = None
     """Instead of --seed: a run each, side by side, on one thread each unless --threads is given;
     in OUT/seed_N, where OUT is runs/TASK_seeds if it is not given."""
@@ -78,6 +84,7 @@ def read_train_request(argv: Sequence[str]) -> TrainRequest:
         default = _stored_config(folder, _given_algorithm(argv))
     if options.config is not None:
         default = replace(default, sac=read_yaml(options.config, CONFIGS[default.algorithm]))
+    default = replace(default, randomization=_randomization(options, default))
     config = _parse(argv, default).training
     # What is stored names the precision: a run that goes on elsewhere goes on in the same one.
     config = replace(config, precision=execution_of(config).precision)
@@ -86,6 +93,15 @@ def read_train_request(argv: Sequence[str]) -> TrainRequest:
     else:
         folder.refuse_other_run()
     return TrainRequest(config=config, folder=folder, resume=options.resume)
+
+
+def _randomization(options: TrainOptions, default: TrainingConfig) -> DomainRandomization:
+    ranges = default.randomization
+    if options.randomize is not None:
+        ranges = read_yaml(options.randomize, DomainRandomization)
+    if options.delays is not None:
+        ranges = ranges.with_delays(read_delays(options.delays))
+    return ranges
 
 
 def _given_algorithm(argv: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from sac_ros.sac.precision import has_fast_bfloat16
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.domain_randomization import DomainRandomization
 from sim_training.env import gymnasium_task
 from sim_training.perturbation import Perturbation
 
@@ -61,6 +62,8 @@ class TrainingConfig:
     """Threads of an update; auto goes on measuring which number is the fastest at the moment."""
     perturbation: Perturbation = field(default_factory=Perturbation)
     """Another robot than the model describes, to train and to evaluate on."""
+    randomization: DomainRandomization = field(default_factory=DomainRandomization)
+    """Ranges of the robots to train on, another one each episode; evaluations have none of it."""
     sac: AlgorithmConfig = field(default_factory=SACConfig)
     """The algorithm's hyperparameters."""
 

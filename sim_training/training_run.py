@@ -31,7 +31,9 @@ class TrainingRun:
         self.config = config
         self.task = task
         self.folder = folder
-        self.envs = make_vector_env(task, config.num_envs, config.perturbation)
+        self.envs = make_vector_env(
+            task, config.num_envs, config.perturbation, config.randomization
+        )
         self._env_seeds: list[int | None] = [
             int(word) for word in envs_seed.generate_state(config.num_envs)
         ]

@@ -95,8 +95,8 @@ def linear_policy(
 
 
 def write_linear_policy(
-    path: Path, task: TaskSpec, gain: NDArray[np.float64] | None = None
+    path: Path, task: TaskSpec, gain: NDArray[np.float64] | None = None, log_std: float = -3.0
 ) -> Path:
     """Write such a policy and return its path."""
-    path.write_bytes(linear_policy(task, gain))
+    path.write_bytes(linear_policy(task, gain, log_std))
     return path

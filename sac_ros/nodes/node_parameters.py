@@ -8,6 +8,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.delay_recorder import DelaySettings
 from sac_ros.nodes.policy_exchange import ExchangeSettings
 from sac_ros.nodes.transition_stream import RewardSettings
 from sac_ros.policy.return_guard import GuardSettings
@@ -46,6 +47,7 @@ class PolicyParameters:
     intervention_timeout_s: float
     rewards: RewardSettings
     exchange: ExchangeSettings
+    delay: DelaySettings
 
 
 def declare_policy_parameters(node: Node) -> None:
@@ -104,6 +106,10 @@ def declare_policy_parameters(node: Node) -> None:
             "File, readable by its owner alone, with the key (32 bytes or more) that updates must"
             " be signed with. Empty: unsigned ones are taken.",
         ),
+        "delays_file": (
+            "delays.yaml",
+            "File for the delays that were measured, for sac-ros train --delays.",
+        ),
         "executor": (
             "events",
             "'events': the quickest. 'single' or 'multi': rclpy's other executors, to compare.",
@@ -150,6 +156,14 @@ def declare_policy_parameters(node: Node) -> None:
         ),
     ):
         _declare_number(node, name, default_s, (0.01, 60.0), description)
+    _declare_seconds(
+        node,
+        "measure_delay_s",
+        0.0,
+        3600.0,
+        "Listen to this much motion under the policy, in s, and work out the delays between command"
+        " and effect; nothing else is commanded for it. 0.0: do not.",
+    )
     _declare_number(
         node,
         "max_late_periods",
@@ -242,6 +256,19 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
     policy = _text(node, "policy")
     if not policy:
         raise ParameterError("parameter 'policy' is empty; give the path of an exported .onnx")
+    delay = DelaySettings(
+        duration_s=float(node.get_parameter("measure_delay_s").value),
+        path=Path(_text(node, "delays_file")).expanduser().absolute(),
+    )
+    if delay.duration_s > 0.0 and node.get_parameter("shadow").value:
+        raise ParameterError(
+            "parameter 'measure_delay_s' is set in shadow, where no command has an effect; set one"
+            " of the two"
+        )
+    if delay.duration_s > 0.0 and not delay.path.parent.is_dir():
+        raise ParameterError(
+            f"parameter 'delays_file' is {str(delay.path)!r}, but there is no such folder; make it"
+        )
     return PolicyParameters(
         policy=Path(policy).expanduser(),
         task=_text(node, "task"),
@@ -278,6 +305,7 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
                 max_drop=float(node.get_parameter("max_drop").value),
             ),
         ),
+        delay=delay,
     )
 
 

@@ -147,6 +147,8 @@ class PolicyNode(LifecycleNode):
         began_s = time.monotonic()
         self._connections.commands.publish(message)
         self._connections.statistics.note_command(began_s)
+        if self._connections.delays.is_recording:
+            self._connections.delays.note_command(command, self._now_s())
 
     def publish_transition(self, transition: Transition) -> None:
         """Send one step of experience."""
@@ -205,8 +207,23 @@ class PolicyNode(LifecycleNode):
         except MessageError as error:
             self.warn(f"ignored a message on {topic!r}: {error}")
             return
+        if self._connections.delays.is_recording:
+            self._record(topic, None if sent_s == now_s else sent_s)
         if self._timer is not None and self._connections.parameters.act_on == "observation":
             self._guard(partial(cycle.act_on_observation, sent_s, now_s))
+
+    def _record(self, topic: str, stamp_s: float | None) -> None:
+        """Note the readings of this moment, for the delay to be worked out."""
+        assert self._connections is not None
+        if self._connections.cycle.phase is not Phase.RUNNING:
+            self._connections.delays.interrupt()
+        elif topic == self._connections.task.readings[0].topic:
+            readings = self._connections.readings.snapshot()
+            self._connections.delays.note_readings(readings, stamp_s, self._now_s())
+
+    def _now_s(self) -> float:
+        """Return the time that stamps are of, if the publisher's clock agrees with ours."""
+        return float(self.get_clock().now().nanoseconds) * 1e-9
 
     def _refuse_time_of(self, stamp_s: float) -> None:
         refusal = self._control_time.refusal(stamp_s)

@@ -13,6 +13,7 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from sac_ros.nodes.delay_recorder import DelayRecorder
 from sac_ros.nodes.episode_cycle import EpisodeCycle
 from sac_ros.nodes.intervention import Intervention
 from sac_ros.nodes.loop_statistics import LoopStatistics
@@ -43,6 +44,7 @@ class RobotConnections:
     control_loop: ControlLoop
     readings: SensorReadings
     cycle: EpisodeCycle
+    delays: DelayRecorder
     statistics: LoopStatistics
     commands: "LifecyclePublisher[object]"
     intervention: Intervention
@@ -116,6 +118,7 @@ def connect(
         control_loop=control_loop,
         readings=readings,
         cycle=cycle,
+        delays=DelayRecorder(task, parameters.delay, link.info, is_simulated=is_simulated),
         statistics=statistics,
         # In shadow, nothing in this process could reach the command topic.
         commands=node.create_lifecycle_publisher(

@@ -1,10 +1,12 @@
 """What a robot says of the policy it runs, to its learner and to whoever watches."""
 
 import json
+import math
 from dataclasses import dataclass
 
 from sac_ros.errors import InputError
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
+from sac_ros.task.transition import MAX_COUNT
 
 MAX_STATUS_CHARACTERS = 16_384
 
@@ -53,6 +55,20 @@ class PolicyStatus:
         if len(text) > MAX_STATUS_CHARACTERS:
             raise PolicyStatusError(f"the status has {len(text)} characters")
         try:
-            return parse_mapping(json.loads(text), cls, "policy status")
+            status = parse_mapping(json.loads(text), cls, "policy status")
         except (ValueError, RecursionError, ConfigError) as error:
             raise PolicyStatusError(f"the status cannot be read: {error}") from error
+        status._refuse_strange_numbers()
+        return status
+
+    def _refuse_strange_numbers(self) -> None:
+        """Refuse what cannot be counted or compared with; a robot's own status is not asked."""
+        counts = (
+            *(self.version, self.good_version, *self.bad_versions),
+            *(self.num_swaps, self.num_refused, self.num_rollbacks, self.num_episodes),
+        )
+        if not all(0 <= count < MAX_COUNT for count in counts):
+            raise PolicyStatusError(f"the status has a count outside of [0, 2^53): {counts}")
+        returns = (self.baseline_return, self.rolling_return, self.bound)
+        if not all(value is None or math.isfinite(value) for value in returns):
+            raise PolicyStatusError(f"the status has a return that is not finite: {returns}")

@@ -1,0 +1,71 @@
+"""What a robot was commanded and what it did, as it was heard, and its way into a file.
+
+Shapes: n commands, m messages, A action_dim, R readings.
+"""
+
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class RecordedStretch:
+    """Motion without interruption, as it was heard."""
+
+    command_times_s: "array[float]" = field(default_factory=lambda: array("d"))
+    commands: list[NDArray[np.float64]] = field(default_factory=list)
+    arrivals_s: "array[float]" = field(default_factory=lambda: array("d"))
+    stamps_s: "array[float]" = field(default_factory=lambda: array("d"))
+    """Not a number where a message has none."""
+    readings: list[NDArray[np.float64]] = field(default_factory=list)
+
+    @property
+    def duration_s(self) -> float:
+        """From the first message to the last."""
+        return self.arrivals_s[-1] - self.arrivals_s[0] if self.arrivals_s else 0.0
+
+    def note_command(self, command: NDArray[np.float64], now_s: float) -> None:
+        """Append a command [A]."""
+        self.command_times_s.append(now_s)
+        self.commands.append(np.array(command))
+
+    def note_readings(
+        self, readings: NDArray[np.float64], stamp_s: float | None, now_s: float
+    ) -> None:
+        """Append readings [R]."""
+        self.arrivals_s.append(now_s)
+        self.stamps_s.append(np.nan if stamp_s is None else stamp_s)
+        self.readings.append(readings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayRecording:
+    """What one robot did."""
+
+    task: str
+    control_period_s: float
+    is_simulated: bool
+    """Whether the times are a simulation's, whose /clock comes after what is stamped with it."""
+    stretches: tuple[RecordedStretch, ...]
+
+
+def write_recording(path: Path, recording: DelayRecording) -> None:
+    """Write a recording as an .npz of numbers and one name."""
+    arrays: dict[str, NDArray[np.float64]] = {}
+    for index, stretch in enumerate(recording.stretches):
+        arrays[f"{index}/command_times_s"] = np.array(stretch.command_times_s)
+        arrays[f"{index}/commands"] = np.array(stretch.commands)
+        arrays[f"{index}/arrivals_s"] = np.array(stretch.arrivals_s)
+        arrays[f"{index}/stamps_s"] = np.array(stretch.stamps_s)
+        arrays[f"{index}/readings"] = np.array(stretch.readings)
+    np.savez(
+        path,
+        task=np.array(recording.task),
+        control_period_s=np.array(recording.control_period_s),
+        is_simulated=np.array(recording.is_simulated),
+        num_stretches=np.array(len(recording.stretches)),
+        **arrays,  # type: ignore[arg-type]  # numpy types its own keywords only
+    )
