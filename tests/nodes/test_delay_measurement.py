@@ -70,10 +70,10 @@ def test_node_measures_the_delays_of_a_robot_and_writes_them(
         )
     measured = read_delays(delays)
     command, sensor = measured.command_delay_s, measured.sensor_delay_s
-    # A command waits for the next physics step, and for its turn on this machine.
+    # /clock comes a step late; a command waits for the next step, and for its turn on this machine.
     true_s = command_steps * TASK.control_period_s + sensor_s
-    assert -PHYSICS_STEP_S <= command.best + sensor.best - true_s <= 6.0 * PHYSICS_STEP_S
-    assert -PHYSICS_STEP_S <= sensor.best - sensor_s <= 6.0 * PHYSICS_STEP_S
+    assert -1.5 * PHYSICS_STEP_S <= command.best + sensor.best - true_s <= 6.0 * PHYSICS_STEP_S
+    assert -1.5 * PHYSICS_STEP_S <= sensor.best - sensor_s <= 6.0 * PHYSICS_STEP_S
 
 
 def test_nothing_is_measured_in_shadow(tmp_path: Path) -> None:
