@@ -52,7 +52,7 @@ class MissedTicks:
     counted: int
     """By the node."""
     unseen: int
-    """Observed in a second in which the node counted fewer: the excess, over all seconds."""
+    """Observed between two reports between which the node counted fewer: the excess, over all."""
     never_came: int
     """Ticks of that time without any command."""
 
@@ -122,7 +122,7 @@ class CommandObserver:
 
     def missed_ticks(self, begin_ns: int) -> MissedTicks:
         """Compare the counts from the node's first report after `begin_ns` to its last."""
-        reports = [report for report in self.reports if report.stamp_ns >= begin_ns]
+        reports = self._comparable(begin_ns)
         observed = np.diff(self.observed_until(reports))
         counted = np.diff([report.missed_ticks for report in reports])
         stamps_ns, numbers = self._heard(reports[0].stamp_ns)
@@ -148,6 +148,19 @@ class CommandObserver:
         ends = np.searchsorted(stamps_ns[1:], [r.stamp_ns for r in reports], side="right")
         total: NDArray[np.int64] = so_far[ends]
         return total
+
+    def _comparable(self, begin_ns: int) -> list[NodeReport]:
+        """Return the reports of which it is known which commands came before and which after."""
+        stamps_ns, numbers = self._heard(0)
+        places = np.searchsorted(stamps_ns, [report.stamp_ns for report in self.reports])
+        return [
+            report
+            for report, place in zip(self.reports, places.tolist(), strict=True)
+            if report.stamp_ns >= begin_ns
+            and 0 < place < len(numbers)
+            # Else commands were sent around that time that were not heard here.
+            and numbers[place] - numbers[place - 1] == 1
+        ]
 
     def _heard(self, begin_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         stamps_ns = self._stamps_ns[: self._num_heard]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import rclpy
 from command_observer import CommandObserver
-from endurance_report import Sample, conclude, plot, print_verdict
+from endurance_report import Sample, conclude, plot, print_verdict, write_seconds
 from learning_robot import STARTUP_S, nodes, wait_for_commands, write_task
 from machine import describe_machine
 from memory_watch import NUM_PARTS, usage_of
@@ -57,7 +57,7 @@ class Options:
     record: bool = True
     """Record everything as an MCAP bag meanwhile, in OUT/bags."""
     out: Path = Path("runs/endurance")
-    """Folder for summary.json, timeline.csv, endurance.png and the nodes' logs."""
+    """Folder for summary.json, timeline.csv, seconds.csv, endurance.png and the nodes' logs."""
 
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to judge."""
@@ -166,6 +166,7 @@ def _run(options: Options) -> int:
     verdict = conclude(observer, samples, options.warm_up_s, begin_ns)
     summary = {"command": command, "machine": asdict(machine), "rate_hz": options.rate_hz}
     (folder / "summary.json").write_text(json.dumps(summary | verdict, indent=2) + "\n")
+    write_seconds(observer, begin_ns, folder / "seconds.csv")
     plot(observer, samples, options.warm_up_s, begin_ns, folder / "endurance.png")
     print_verdict(console, verdict)
     console.print(f"wrote {folder}/summary.json, timeline.csv and endurance.png")

@@ -1,5 +1,6 @@
 """What the long run showed: a row a sample, a verdict, a figure."""
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,6 +137,24 @@ def print_verdict(console: Console, verdict: Mapping[str, object]) -> None:
             f"{process}: {one['begin_mib']:.1f} MiB after the warm-up, {one['share']:+.2%},"
             f" {one['mib_per_hour']:+.2f} MiB/h, peak {one['peak_mib']:.1f} MiB"
         )
+
+
+def write_seconds(observer: CommandObserver, begin_ns: int, path: Path) -> None:
+    """Write both counts of missed ticks and the collector's pauses at each report of the node."""
+    reports = [report for report in observer.reports if report.stamp_ns >= begin_ns]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["at_s", "counted", "observed", "garbage_p99_ms", "garbage_max_ms"])
+        for report, observed in zip(reports, observer.observed_until(reports), strict=True):
+            writer.writerow(
+                [
+                    f"{(report.stamp_ns - begin_ns) * 1e-9:.2f}",
+                    report.missed_ticks,
+                    observed,
+                    report.garbage_p99_ms,
+                    report.garbage_max_ms,
+                ]
+            )
 
 
 def plot(
