@@ -11,7 +11,7 @@ SOURCES_OF_INSTALL := setup.py setup.cfg pyproject.toml constraints.txt
 unexport PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport AMENT_PREFIX_PATH RMW_IMPLEMENTATION ROS_DISTRO
 
-.PHONY: help demo demo-finetune test lint type unit jazzy browser pins clean
+.PHONY: help demo demo-finetune test lint type unit jazzy browser pins audit clean
 .NOTPARALLEL:
 
 help:
@@ -24,7 +24,8 @@ help:
 	@echo "make jazzy   the ROS 2 tests again, with the Jazzy wheels"
 	@echo "make browser the page of sac-ros report in a headless Chromium, where there is one"
 	@echo "make pins    renew constraints*.txt from the newest releases"
-	@echo "make clean   remove .venv, .venv-jazzy, caches and build outputs; runs/ stays"
+	@echo "make audit   pip-audit of the pins; asks PyPI for known vulnerabilities, so it needs the network"
+	@echo "make clean   remove .venv, .venv-jazzy, .venv-audit, caches and build outputs; runs/ stays"
 	@echo
 	@echo "PYTHON=python3.12 chooses the Python. PyPI's torch brings CUDA (several GB); where pip knows an"
 	@echo "index with CPU builds of torch (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS), it takes those instead."
@@ -102,6 +103,19 @@ pins:
 	 $(COMM) -13 $(FREEZES) | grep '^ros-'; } > constraints-jazzy.txt
 	rm -rf .venv-pins-kilted .venv-pins-jazzy
 
+# In a venv of its own: the auditor is no dependency. --strict, because a package that the service
+# does not know would else pass for clean.
+audit: .venv-audit/bin/pip-audit
+	@for pins in constraints.txt constraints-kilted.txt constraints-jazzy.txt; do \
+	 grep -v '^ros-' $$pins > .venv-audit/pins.txt; \
+	 if grep -q '^[^\#]' .venv-audit/pins.txt; then \
+	 .venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r .venv-audit/pins.txt || exit 1; fi; done
+
+.venv-audit/bin/pip-audit:
+	$(check_machine)
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --disable-pip-version-check pip-audit
+
 TORCH_PIN = $(shell grep '^torch==' constraints.txt)
 COMM := LC_ALL=C comm
 FREEZES := .venv-pins-kilted/freeze .venv-pins-jazzy/freeze
@@ -113,4 +127,4 @@ define freeze
 endef
 
 clean:
-	rm -rf .venv .venv-jazzy .mypy_cache .pytest_cache .ruff_cache .hypothesis build install log *.egg-info
+	rm -rf .venv .venv-jazzy .venv-audit .mypy_cache .pytest_cache .ruff_cache .hypothesis build install log *.egg-info
