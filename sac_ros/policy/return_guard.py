@@ -81,8 +81,12 @@ class ReturnGuard:
         return False
 
     def is_good(self, episode_return: float) -> bool:
-        """Say whether a policy with this return is one to come back to."""
-        return self.is_ready and episode_return >= self._reference - self._margin
+        """Say whether a policy with this return is one to come back to.
+
+        Not being given up is not enough: where returns vary much the bound is far below, and what
+        just passed it would be worse than what it had replaced.
+        """
+        return self.is_ready and episode_return >= self._reference
 
     def forget_window(self) -> None:
         """Judge anew after a rollback."""

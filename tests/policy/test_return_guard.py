@@ -104,6 +104,17 @@ def test_bad_policy_gives_way_to_the_last_one_that_was_good() -> None:
     assert "10.0" in status.reason
 
 
+def test_policy_that_only_passed_a_low_bound_is_none_to_come_back_to() -> None:
+    succession = PolicySuccession(successor(0), GuardSettings(baseline_episodes=2, window=3))
+    for episode_return in (20.0, 50.0):  # returns that vary: the bound is below zero
+        succession.end_episode(episode_return)
+    for version, episode_return in ((1, 800.0), (2, 8.0), (3, 17.0), (4, 6.0)):
+        succession.offer(successor(version))
+        succession.swap()
+        succession.end_episode(episode_return)
+    assert succession.running.version == 1
+
+
 def test_slow_decline_goes_back_to_before_it_began() -> None:
     succession = succession_with_baseline()
     for version, episode_return in ((1, 110.0), (2, 75.0), (3, 74.0), (4, 73.0)):
