@@ -257,6 +257,8 @@ def test_what_a_person_does_to_the_robot_becomes_demonstrations_and_an_abort_a_m
     with run.robot("intervention_timeout_s:=0.5"), run.learner(QUICK) as learner:
         watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
         watcher.wait(pushed, "demonstrations")
+        shown_by = watcher.steps()
+        watcher.wait(lambda: watcher.steps() >= shown_by + 100, "steps of the policy's own")
 
         episodes = run.folder / "robot" / "episodes.csv"
 
