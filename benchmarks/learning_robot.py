@@ -88,7 +88,9 @@ def nodes(
             _take_precedence(robot.pid, realtime_priority)
         if record:
             processes["bag_recorder"] = stack.enter_context(
-                node_process("bag_recorder", folder, f"folder:={folder / 'bags'}")
+                node_process(
+                    "bag_recorder", folder, f"folder:={folder / 'bags'}", f"policy:={run.policy}"
+                )
             )
         yield processes
 

@@ -147,7 +147,8 @@ def _start_recorder(context: LaunchContext) -> list[Node]:
                 {
                     "folder": ParameterValue(
                         "bags" if record.lower() == "true" else record, value_type=str
-                    )
+                    ),
+                    "policy": ParameterValue(LaunchConfiguration("policy"), value_type=str),
                 }
             ],
             output="screen",

@@ -6,7 +6,10 @@ as it is, and `mcap recover` makes it whole for other tools.
 """
 
 import contextlib
+import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -39,103 +42,147 @@ class OfferedQos:
 @dataclass
 class _Topic:
     type_name: str
-    type_hash: str
+    definition: str
+    metadata: dict[str, str]
     qos: list[dict[str, object]]
-    channel: int
     num_messages: int = 0
 
 
-class BagWriter:
-    """One bag: a folder with one MCAP file and metadata.yaml."""
+class _McapFile:
+    """One file of a bag."""
 
-    def __init__(self, folder: Path, ros_distro: str) -> None:
-        """Make the folder, which must not exist; raise BagWriteError."""
-        self.folder = folder
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.num_messages = 0
-        self._ros_distro = ros_distro
-        self._types = get_typestore(Stores.ROS2_KILTED)
+        self.first_ns, self.last_ns = 2**63 - 1, 0
         self._schemas: dict[str, int] = {}
-        self._topics: dict[str, _Topic] = {}
-        self._first_ns, self._last_ns = 2**63 - 1, 0
-        self._path = folder / f"{folder.name}_0.mcap"
-        try:
-            folder.mkdir(parents=True)
-            self._file: BinaryIO = self._path.open("xb")
-            self._writer = Writer(
-                self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD
-            )
-            self._writer.start(profile="ros2", library="sac_ros")
-            self._write_metadata()
-        except OSError as error:
-            raise self._refusal(error) from error
+        self._channels: dict[str, int] = {}
+        self._file: BinaryIO = path.open("xb")
+        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.ZSTD)
+        self._writer.start(profile="ros2", library="sac_ros")
 
-    def add_topic(self, topic: str, type_name: str, offered: list[OfferedQos]) -> None:
+    def add_topic(self, name: str, topic: _Topic) -> None:
+        if topic.type_name not in self._schemas:
+            self._schemas[topic.type_name] = self._writer.register_schema(
+                name=topic.type_name, encoding="ros2msg", data=topic.definition.encode()
+            )
+        self._channels[name] = self._writer.register_channel(
+            topic=name,
+            message_encoding="cdr",
+            schema_id=self._schemas[topic.type_name],
+            metadata=topic.metadata,
+        )
+
+    def write(self, topic: str, content: bytes, received_ns: int, sent_ns: int) -> None:
+        self._writer.add_message(
+            self._channels[topic], log_time=received_ns, data=content, publish_time=sent_ns
+        )
+        self.num_messages += 1
+        self.first_ns = min(self.first_ns, received_ns)
+        self.last_ns = max(self.last_ns, received_ns)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def finish(self, metadata: dict[str, object]) -> None:
+        """Write the index, and what the whole bag has come to."""
+        self._writer.flush()
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": yaml.safe_dump(metadata)})
+        self._writer.finish()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.abandon()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def span(self) -> dict[str, object]:
+        return _span(self.first_ns, self.last_ns, self.num_messages)
+
+
+class BagWriter:
+    """One bag: a folder with MCAP files, which follow one another, and metadata.yaml."""
+
+    def __init__(self, folder: Path, ros_distro: str, *, max_file_s: float = math.inf) -> None:
+        """Make the folder, which must not exist; raise BagWriteError.
+
+        A file that holds `max_file_s` seconds is finished and followed by another. What is finished
+        has its index, and leaves the memory of this process: an index grows with its file.
+        """
+        self.folder = folder
+        self._ros_distro = ros_distro
+        self._max_file_s = max_file_s
+        self._types = get_typestore(Stores.ROS2_KILTED)
+        self._topics: dict[str, _Topic] = {}
+        self._finished: list[tuple[Path, dict[str, object]]] = []
+        self._first_ns, self._last_ns = 2**63 - 1, 0
+        with self._refusing():
+            folder.mkdir(parents=True)
+            self._file = self._next_file()
+            self._write_metadata()
+
+    def add_topic(self, name: str, type_name: str, offered: list[OfferedQos]) -> None:
         """Announce a topic by its full name, with its type and its publishers' QoS."""
         definition, _ = self._types.generate_msgdef(type_name, ros_version=2)
-        type_hash = self._types.hash_rihs01(type_name)
-        if type_name not in self._schemas:
-            self._schemas[type_name] = self._writer.register_schema(
-                name=type_name, encoding="ros2msg", data=definition.encode()
-            )
         qos = [_qos_mapping(profile) for profile in offered]
-        channel = self._writer.register_channel(
-            topic=topic,
-            message_encoding="cdr",
-            schema_id=self._schemas[type_name],
-            metadata={
+        self._topics[name] = _Topic(
+            type_name,
+            definition,
+            {
                 "offered_qos_profiles": yaml.safe_dump(qos, sort_keys=False) if qos else "",
-                "topic_type_hash": type_hash,
+                "topic_type_hash": self._types.hash_rihs01(type_name),
             },
+            qos,
         )
-        self._topics[topic] = _Topic(type_name, type_hash, qos, channel)
+        self._file.add_topic(name, self._topics[name])
 
     @property
     def topics(self) -> list[str]:
         """Full names of the topics announced so far."""
         return list(self._topics)
 
+    @property
+    def num_messages(self) -> int:
+        """How many were written."""
+        return sum(topic.num_messages for topic in self._topics.values())
+
     def write(self, topic: str, content: bytes, *, received_ns: int, sent_ns: int) -> None:
         """Add one serialised message (CDR), with its times since the epoch."""
-        entry = self._topics[topic]
-        try:
-            self._writer.add_message(
-                entry.channel, log_time=received_ns, data=content, publish_time=sent_ns
-            )
-        except OSError as error:
-            raise self._refusal(error) from error
-        entry.num_messages += 1
-        self.num_messages += 1
+        with self._refusing():
+            if 1e-9 * (received_ns - self._file.first_ns) >= self._max_file_s:
+                self._file.finish(self._metadata())
+                self._finished.append((self._file.path, self._file.span()))
+                self._file = self._next_file()
+            self._file.write(topic, content, received_ns, sent_ns)
+        self._topics[topic].num_messages += 1
         self._first_ns = min(self._first_ns, received_ns)
         self._last_ns = max(self._last_ns, received_ns)
 
     def flush(self) -> None:
         """Bring everything so far out of this process; raise BagWriteError."""
-        try:
-            self._writer.flush()
+        with self._refusing():
+            self._file.flush()
             self._write_metadata()
-        except OSError as error:
-            raise self._refusal(error) from error
 
     def close(self) -> None:
-        """Finish the file with its index; raise BagWriteError."""
+        """Finish the bag with its index; raise BagWriteError."""
         try:
-            self._writer.flush()
-            self._writer.add_metadata(
-                "rosbag2", {"serialized_metadata": yaml.safe_dump(self._metadata())}
-            )
-            self._writer.finish()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._write_metadata()
-        except OSError as error:
-            raise self._refusal(error) from error
+            with self._refusing():
+                self._file.finish(self._metadata())
+                self._write_metadata()
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Leave the file as it is, without an index if it has none: there may be no room for it."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        self._file.abandon()
+
+    def _next_file(self) -> _McapFile:
+        file = _McapFile(self.folder / f"{self.folder.name}_{len(self._finished)}.mcap")
+        for name, topic in self._topics.items():
+            file.add_topic(name, topic)
+        return file
 
     def _write_metadata(self) -> None:
         draft = self.folder / "metadata.yaml.part"
@@ -145,17 +192,12 @@ class BagWriter:
 
     def _metadata(self) -> dict[str, object]:
         """Return what rosbag2 keeps about a bag."""
-        started_ns = self._first_ns if self.num_messages else 0
-        span = {
-            "starting_time": {"nanoseconds_since_epoch": started_ns},
-            "duration": {"nanoseconds": max(0, self._last_ns - started_ns)},
-            "message_count": self.num_messages,
-        }
+        files = [*self._finished, (self._file.path, self._file.span())]
         return {
             "version": BAG_VERSION,
             "storage_identifier": "mcap",
-            "relative_file_paths": [self._path.name],
-            **span,
+            "relative_file_paths": [path.name for path, _ in files],
+            **_span(self._first_ns, self._last_ns, self.num_messages),
             "topics_with_message_count": [
                 {
                     "topic_metadata": {
@@ -163,7 +205,7 @@ class BagWriter:
                         "type": topic.type_name,
                         "serialization_format": "cdr",
                         "offered_qos_profiles": topic.qos,
-                        "type_description_hash": topic.type_hash,
+                        "type_description_hash": topic.metadata["topic_type_hash"],
                     },
                     "message_count": topic.num_messages,
                 }
@@ -171,16 +213,31 @@ class BagWriter:
             ],
             "compression_format": "",
             "compression_mode": "",
-            "files": [{"path": self._path.name, **span}],
+            "files": [{"path": path.name, **span} for path, span in files],
             "custom_data": None,
             "ros_distro": self._ros_distro,
         }
 
-    def _refusal(self, error: OSError) -> BagWriteError:
-        return BagWriteError(
-            f"cannot write the bag {self.folder} ({error.strerror}); give a folder that can be"
-            " written, with room"
-        )
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Turn what the system refuses into BagWriteError."""
+        try:
+            yield
+        except OSError as error:
+            raise BagWriteError(
+                f"cannot write the bag {self.folder} ({error.strerror}); give a folder that can be"
+                " written, with room"
+            ) from error
+
+
+def _span(first_ns: int, last_ns: int, num_messages: int) -> dict[str, object]:
+    """Return when messages were received, as rosbag2 tells it."""
+    started_ns = first_ns if num_messages else 0
+    return {
+        "starting_time": {"nanoseconds_since_epoch": started_ns},
+        "duration": {"nanoseconds": max(0, last_ns - started_ns)},
+        "message_count": num_messages,
+    }
 
 
 def _qos_mapping(offered: OfferedQos) -> dict[str, object]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -28,9 +28,11 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from sac_ros.bags.bag_writer import BagWriteError, BagWriter, OfferedQos
 from sac_ros.errors import InputError
 from sac_ros.nodes.message_conversion import message_class
+from sac_ros.nodes.niceness import give_way
 from sac_ros.nodes.node_process import run_process
 from sac_ros.nodes.qos_profiles import LATCHED_QOS
-from sac_ros.policy.contract import PolicyContract
+from sac_ros.policy.contract import PolicyContract, read_contract
+from sac_ros.task.task_spec import TaskSpec
 
 FLUSH_PERIOD_S = 1.0
 """What `kill -9` may cost."""
@@ -48,6 +50,11 @@ class BagRecorder(Node):
         texts = {
             "folder": ("bags", "Folder in which each recording gets a folder, named by its time."),
             "policy_node": ("policy_node", "Name of the node whose topics are recorded."),
+            "policy": (
+                "",
+                "Policy file whose sensors and commands are recorded from the start. Empty: they"
+                " follow the node's contract, and what comes before that is missing.",
+            ),
             # EventsExecutor does not hand out message info, which holds the times of each message.
             "executor": ("single", "'single' or 'multi'."),
         }
@@ -62,16 +69,33 @@ class BagRecorder(Node):
                 integer_range=[IntegerRange(from_value=0, to_value=19, step=1)],
             ),
         )
+        self.declare_parameter(
+            "max_file_s",
+            300.0,
+            ParameterDescriptor(
+                description="Length of one file of the bag in seconds of messages; the next follows"
+                " it.",
+                floating_point_range=[FloatingPointRange(from_value=1.0, to_value=1e6)],
+            ),
+        )
         self._writer: BagWriter | None = None
         self._heard: dict[str, Subscription[object]] = {}
         self._last_contract = b""
 
     def start(self) -> None:
         """Open the bag and listen; raise InputError."""
-        os.nice(int(self.get_parameter("niceness").value))
+        give_way(int(self.get_parameter("niceness").value))
         name = datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S_%f")[:-3]
         folder = Path(str(self.get_parameter("folder").value)).expanduser() / name
-        self._writer = BagWriter(folder, os.environ.get("ROS_DISTRO", "unknown"))
+        policy = str(self.get_parameter("policy").value)
+        task = read_contract(Path(policy).expanduser()).task if policy else None
+        self._writer = BagWriter(
+            folder,
+            os.environ.get("ROS_DISTRO", "unknown"),
+            max_file_s=float(self.get_parameter("max_file_s").value),
+        )
+        if task is not None:
+            self._record_task(task)
         robot = str(self.get_parameter("policy_node").value)
         self._listen(f"{robot}/contract", String, LATCHED_QOS)
         self._listen(f"{robot}/policy_status", String, LATCHED_QOS)
@@ -157,6 +181,10 @@ class BagRecorder(Node):
         except InputError as error:
             self.get_logger().warning(f"cannot tell sensors and commands: {error}")
             return
+        self._record_task(task)
+
+    def _record_task(self, task: TaskSpec) -> None:
+        """Record what a task reads and commands."""
         for reading in task.readings:
             self._listen(reading.topic, message_class(reading.type), HEARING_QOS)
         robot = self.get_parameter("policy_node").value

@@ -8,7 +8,10 @@ no byte can change unseen: not a weight, not a limit.
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from sac_ros.errors import InputError
@@ -20,6 +23,8 @@ SCHEMA_VERSION = 1
 CONTRACT_KEY = "sac_ros"
 DIGEST_KEY = "sac_ros_sha256"
 DIGEST_PLACEHOLDER = "0" * 64
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
 
 NUM_GOLDEN_PAIRS = 32
 
@@ -179,6 +184,37 @@ def open_sealed(content: bytes) -> PolicyContract:
         return PolicyContract.from_json(contract.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise PolicyFileError(f"the contract is not UTF-8: {error}") from error
+
+
+def read_contract(path: Path) -> PolicyContract:
+    """Return the contract of a policy file, without onnxruntime.
+
+    Raises PolicyFileError (unreadable, damaged, oversize) or PolicyMismatchError (other schema),
+    each naming the file.
+    """
+    with naming_policy_file(path):
+        return open_sealed(read_policy_file(path))
+
+
+def read_policy_file(path: Path) -> bytes:
+    """Return the bytes of a policy file; raise OSError, or PolicyFileError if it is oversize."""
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise PolicyFileError(f"has {size} bytes, more than the {MAX_FILE_BYTES} allowed")
+    return path.read_bytes()
+
+
+@contextmanager
+def naming_policy_file(path: Path) -> Iterator[None]:
+    """Let what goes wrong in here name the file: PolicyFileError or PolicyMismatchError."""
+    try:
+        yield
+    except OSError as error:
+        raise PolicyFileError(f"cannot read policy {path}: {error.strerror}") from error
+    except PolicyMismatchError as error:
+        raise PolicyMismatchError(f"policy {path}: {error}") from error
+    except PolicyFileError as error:
+        raise PolicyFileError(f"policy {path}: {error}") from error
 
 
 def _digest_span(content: bytes) -> Span:

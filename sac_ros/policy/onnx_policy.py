@@ -8,11 +8,17 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from sac_ros.policy.action_head import action_head
-from sac_ros.policy.contract import PolicyContract, PolicyMismatchError, open_sealed
+from sac_ros.policy.contract import (
+    MAX_FILE_BYTES,
+    PolicyContract,
+    PolicyMismatchError,
+    naming_policy_file,
+    open_sealed,
+    read_policy_file,
+)
 from sac_ros.policy.onnx_file import PolicyFileError, check_weights
 from sac_ros.task.task_spec import TaskSpec
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
 GOLDEN_TOLERANCE = 1e-4
 """Relative to the larger of 1 and the golden value: machines round float32 sums differently."""
 
@@ -56,17 +62,8 @@ class OnnxPolicy:
         Raises PolicyFileError (unreadable, damaged, oversize, non-finite, golden pairs not
         reproduced) or PolicyMismatchError (other task or schema), each naming the file.
         """
-        try:
-            size = path.stat().st_size
-            if size > MAX_FILE_BYTES:
-                raise PolicyFileError(f"has {size} bytes, more than the {MAX_FILE_BYTES} allowed")
-            return cls.from_bytes(path.read_bytes(), expected_fingerprint)
-        except OSError as error:
-            raise PolicyFileError(f"cannot read policy {path}: {error.strerror}") from error
-        except PolicyMismatchError as error:
-            raise PolicyMismatchError(f"policy {path}: {error}") from error
-        except PolicyFileError as error:
-            raise PolicyFileError(f"policy {path}: {error}") from error
+        with naming_policy_file(path):
+            return cls.from_bytes(read_policy_file(path), expected_fingerprint)
 
     @classmethod
     def from_bytes(cls, content: bytes, expected_fingerprint: str | None = None) -> "OnnxPolicy":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sac_ros.errors import InputError
-from sac_ros.policy.onnx_policy import MAX_FILE_BYTES
+from sac_ros.policy.contract import MAX_FILE_BYTES
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 
 FORMAT = 1

@@ -16,11 +16,12 @@ pytest.importorskip("rclpy")
 
 from linear_policy import BALANCING_GAIN, write_linear_policy
 from mcap.reader import make_reader
-from recorded_pendulum import JOINT_STATE, STORE, written
+from recorded_pendulum import JOINT_STATE, STORE, STRING, written
 from ros_processes import NodeProcess, Observer, observing
 from rosbags.highlevel import AnyReader
 from std_msgs.msg import Float64MultiArray
 
+from sac_ros.bags.bag_reader import open_bag
 from sac_ros.bags.bag_writer import BagWriteError, BagWriter
 from sac_ros.command_line import run
 from sac_ros.nodes.message_conversion import transition_from_message
@@ -49,8 +50,9 @@ class Scene:
             Float64MultiArray, "policy_node/transitions", self._on_transition, TRANSITION_QOS
         )
 
-    def recorder(self, folder: Path) -> NodeProcess:
-        return NodeProcess("bag_recorder", f"folder:={folder}", log=self.folder / "recorder.log")
+    def recorder(self, folder: Path, *parameters: str) -> NodeProcess:
+        log = self.folder / "recorder.log"
+        return NodeProcess("bag_recorder", f"folder:={folder}", *parameters, log=log)
 
     def robot(self) -> NodeProcess:
         return NodeProcess(
@@ -77,7 +79,7 @@ class Scene:
     def record(self, act_on: str, num_steps: int, stop: signal.Signals) -> Path:
         """Return the bag of a run in which the recorder is there first, and is stopped last."""
         bags = self.folder / "bags"
-        with self.recorder(bags) as recorder:
+        with self.recorder(bags, f"policy:={self.policy}", "max_file_s:=1.0") as recorder:
             self.observer.wait_for_output(recorder, "recording to", PATIENCE_S)
             with self.robot(), self.node(act_on):
                 self.wait_for_steps(num_steps)
@@ -116,6 +118,7 @@ def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
     bag = scene.record(act_on, 130, signal.SIGINT)
     summary = converted(bag, scene.folder / "out", capsys)
     assert summary["comparison"]["num_exact"] >= 60
+    assert len(list(bag.glob("*.mcap"))) >= 2
     # Not only by the bag's own word: this test has heard the node too.
     heard = {(t.step, t.obs.tobytes()): t for t in scene.heard}
     pairs = [
@@ -131,7 +134,7 @@ def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
 
 
 def test_standard_readers_find_every_topic_with_type_qos_and_definition(scene: Scene) -> None:
-    bag = scene.record("observation", 60, signal.SIGTERM)
+    bag = scene.record("observation", 200, signal.SIGTERM)
     with AnyReader([bag]) as reader:
         types = {connection.topic: connection.msgtype for connection in reader.connections}
         assert set(types) >= OWN_TOPICS | {"/policy_node/contract", "/diagnostics"}
@@ -150,10 +153,46 @@ def test_standard_readers_find_every_topic_with_type_qos_and_definition(scene: S
     assert metadata["version"] == 9 and metadata["message_count"] == sum(counted.values())
     for entry in metadata["topics_with_message_count"]:
         assert entry["message_count"] == counted[entry["topic_metadata"]["name"]] > 0
-    with (bag / metadata["relative_file_paths"][0]).open("rb") as file:
-        found = make_reader(file).get_summary()
-    assert found is not None and found.statistics is not None
-    assert found.statistics.message_count == metadata["message_count"]
+    for file in metadata["files"]:
+        with (bag / file["path"]).open("rb") as stream:
+            found = make_reader(stream).get_summary()
+        assert found is not None and found.statistics is not None
+        assert found.statistics.message_count == file["message_count"]
+
+
+def test_recorder_without_a_policy_file_follows_the_contract_of_the_node(scene: Scene) -> None:
+    bags = scene.folder / "bags"
+    with scene.recorder(bags) as recorder, scene.robot(), scene.node("observation"):
+        scene.observer.wait_for_output(recorder, "recording ['joint_states']", PATIENCE_S)
+        scene.observer.spin_for(5.0)  # until DDS has connected it
+        assert recorder.stop(signal.SIGINT) == 0, recorder.output
+    (bag,) = bags.iterdir()
+    with open_bag(bag) as recorded:
+        assert set(recorded.topics) >= OWN_TOPICS
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_bag_in_several_files_is_read_in_order(tmp_path: Path, is_killed: bool) -> None:
+    writer = BagWriter(tmp_path / "bag", "kilted", max_file_s=1.0)
+    writer.add_topic("/words", STRING, [])
+    sent = [f"{number:02d}" for number in range(24)]
+    for number, word in enumerate(sent):
+        content = STORE.serialize_cdr(STORE.types[STRING](word), STRING)
+        at_ns = 10**18 + number * 10**8
+        writer.write("/words", bytes(content), received_ns=at_ns, sent_ns=at_ns)
+    writer.flush()
+    if is_killed:
+        writer.abandon()  # as it is then
+    else:
+        writer.close()
+    with open_bag(tmp_path / "bag") as bag:
+        assert bag.is_cut_off == is_killed
+        assert bag.duration_s == pytest.approx(2.3)
+        assert [message.content.data for message in bag.messages({"/words"})] == sent  # type: ignore[attr-defined]
+    metadata = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())
+    files = metadata["rosbag2_bagfile_information"]["files"]
+    assert [file["message_count"] for file in files] == [10, 10, 4]
+    assert [file["duration"]["nanoseconds"] for file in files] == [9 * 10**8, 9 * 10**8, 3 * 10**8]
 
 
 def test_recording_whose_recorder_was_killed_is_still_good(
@@ -174,11 +213,18 @@ def test_folder_that_cannot_be_written_is_refused_in_one_line(scene: Scene) -> N
     assert "cannot write the bag" in line
 
 
+def test_policy_file_that_is_not_there_is_refused_in_one_line(scene: Scene) -> None:
+    with scene.recorder(scene.folder / "bags", "policy:=nowhere.onnx") as recorder:
+        assert recorder.wait(PATIENCE_S) == 2
+    (line,) = recorder.output.splitlines()
+    assert "cannot read policy nowhere.onnx" in line and not (scene.folder / "bags").exists()
+
+
 def test_full_disk_is_one_error_and_leaves_what_was_written(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     writer = BagWriter(tmp_path / "bag", "kilted")
-    writer.add_topic("/noise", "std_msgs/msg/String", [])
+    writer.add_topic("/noise", STRING, [])
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
         with pytest.raises(BagWriteError, match="with room"):

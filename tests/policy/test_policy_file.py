@@ -11,7 +11,7 @@ import pytest
 from linear_policy import linear_contract, linear_model, linear_policy, sealed
 from onnx import numpy_helper
 
-from sac_ros.policy import onnx_policy
+from sac_ros.policy import contract
 from sac_ros.policy.contract import PolicyContract, PolicyMismatchError
 from sac_ros.policy.onnx_file import PolicyFileError
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -147,7 +147,7 @@ def test_model_without_a_contract_is_refused() -> None:
 def test_oversize_file_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_policy, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(contract, "MAX_FILE_BYTES", 1000)
     path = tmp_path / "policy.onnx"
     path.write_bytes(linear_policy(TASK, GAIN))
     with pytest.raises(PolicyFileError, match=r"policy\.onnx.*1000 allowed"):
