@@ -16,6 +16,7 @@ from rclpy.client import Client
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from standstills import Spans, merged, stood_still_ns
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # a name that Jazzy's rclpy does not have
 
 # Reliable and deep: an observer that was held up hears all the same.
 LISTENING_QOS = QoSProfile(depth=10_000)
+NO_SPANS = merged([])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,8 @@ class MissedTicks:
     """Observed between two reports between which the node counted fewer: the excess, over all."""
     never_came: int
     """Ticks of that time without any command."""
+    by_standstills: int | None
+    """Of those observed, the ones that were on time but for a standstill of the machine."""
 
 
 @dataclass
@@ -120,7 +124,7 @@ class CommandObserver:
         stamps_ns, numbers = self._heard(begin_ns)
         return np.diff(stamps_ns)[np.diff(numbers) == 1] * 1e-6
 
-    def missed_ticks(self, begin_ns: int) -> MissedTicks:
+    def missed_ticks(self, begin_ns: int, standstills: Spans | None = None) -> MissedTicks:
         """Compare the counts from the node's first report after `begin_ns` to its last."""
         reports = self._comparable(begin_ns)
         observed = np.diff(self.observed_until(reports))
@@ -129,6 +133,10 @@ class CommandObserver:
         end = int(np.searchsorted(stamps_ns, reports[-1].stamp_ns)) - 1
         num_commands = int(numbers[end] - numbers[0])
         elapsed_s = 1e-9 * float(stamps_ns[end] - stamps_ns[0])
+        by_standstills = None
+        if standstills is not None:
+            awake = np.diff(self.observed_until(reports, standstills))
+            by_standstills = int(observed.sum() - awake.sum())
         return MissedTicks(
             num_commands=num_commands,
             num_unheard=num_commands - end,
@@ -136,12 +144,19 @@ class CommandObserver:
             counted=int(counted.sum()),
             unseen=int(np.maximum(0, observed - counted).sum()),
             never_came=round(elapsed_s / self.period_s) - num_commands,
+            by_standstills=by_standstills,
         )
 
-    def observed_until(self, reports: Sequence[NodeReport]) -> NDArray[np.int64]:
-        """Return the missed ticks seen from outside until each of these reports was made."""
+    def observed_until(
+        self, reports: Sequence[NodeReport], standstills: Spans = NO_SPANS
+    ) -> NDArray[np.int64]:
+        """Return the missed ticks seen from outside until each of these reports was made.
+
+        Standstills are time that does not count.
+        """
         stamps_ns, numbers = self._heard(0)
-        intervals = np.diff(stamps_ns) * 1e-9 / self.period_s
+        still_ns = stood_still_ns(standstills, stamps_ns[:-1], stamps_ns[1:])
+        intervals = (np.diff(stamps_ns) - still_ns) * 1e-9 / self.period_s
         # A command that was sent but not heard here has come all the same.
         missed = np.maximum(0, np.ceil(intervals - np.diff(numbers) - MISSED_AFTER))
         so_far = np.concatenate(([0], np.cumsum(missed))).astype(np.int64)

@@ -1,8 +1,10 @@
 """Does control wait for learning? Ticks and latency of a policy node beside a learner at full load.
 
 Ticks: an arm at --rate-hz for --minutes, counted by the stamps and numbers of the commands from
-outside. Latency: sensor message to command, as benchmarks/policy_latency.py measures it, without a
-learner and beside one in turns. The learner is always behind: an update is owed at any moment.
+outside; of those missed, it is told how many would have been on time but for a standstill of the
+machine, in which not even a process above all others ran. Latency: sensor message to command, as
+benchmarks/policy_latency.py measures it, without a learner and beside one in turns. The learner is
+always behind: an update is owed at any moment.
 
     python benchmarks/control_beside_learning.py --minutes 10
 """
@@ -30,6 +32,7 @@ from memory_watch import usage_of
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from robot_driver import make_poses
+from standstills import describe, watching
 from untrained_run import UntrainedRun, write_untrained_run
 
 from sac_ros.errors import InputError
@@ -103,6 +106,7 @@ def count_ticks(options: Options, console: Console) -> dict[str, object]:
             record=False,
         ) as processes,
         CommandObserver(task.control_period_s, max_commands) as observer,
+        watching(folder, options.realtime_priority + 1) as standstill_watch,
     ):
         wait_for_commands(observer, processes, folder)
         learner = processes["learner_node"].pid
@@ -122,11 +126,13 @@ def count_ticks(options: Options, console: Console) -> dict[str, object]:
                     style="dim",
                 )
         passed_s = time.monotonic() - began_s
-        ticks = observer.missed_ticks(begin_ns)
+        standstills = standstill_watch.stop()
+        ticks = observer.missed_ticks(begin_ns, standstills)
         periods_ms = observer.periods_ms(begin_ns)
         return {
             "minutes": passed_s / 60.0,
             **asdict(ticks),
+            **describe(standstills),
             "period_ms_max": float(periods_ms.max()),
             "period_ms_p99": float(np.percentile(periods_ms, 99)),
             "learner_cpu_percent": 100.0 * (usage_of(learner).cpu_s - cpu_s) / passed_s,

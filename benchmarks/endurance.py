@@ -27,6 +27,7 @@ from machine import describe_machine
 from memory_watch import NUM_PARTS, usage_of
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
+from standstills import watching
 from untrained_run import write_untrained_run
 
 from sac_ros.errors import InputError
@@ -150,7 +151,10 @@ def _run(options: Options) -> int:
         ) as processes,
     ):
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        with CommandObserver(task.control_period_s, max_commands) as observer:
+        with (
+            CommandObserver(task.control_period_s, max_commands) as observer,
+            watching(folder, options.realtime_priority + 1) as standstill_watch,
+        ):
             wait_for_commands(observer, processes, folder)
             begin_ns = time.time_ns()
             pids = {name: process.pid for name, process in processes.items()}
@@ -160,10 +164,11 @@ def _run(options: Options) -> int:
                 for sample in watch(options, observer, pids, stop, console):
                     samples.append(sample)
                     writer.writerow(sample.row())
+            standstills = standstill_watch.stop()
         rclpy.try_shutdown()
     if not samples or samples[-1].at_s < options.warm_up_s + 2 * NUM_PARTS:
         raise DemoError("ended before there was anything to judge")
-    verdict = conclude(observer, samples, options.warm_up_s, begin_ns)
+    verdict = conclude(observer, samples, standstills, options.warm_up_s, begin_ns)
     summary = {"command": command, "machine": asdict(machine), "rate_hz": options.rate_hz}
     (folder / "summary.json").write_text(json.dumps(summary | verdict, indent=2) + "\n")
     write_seconds(observer, begin_ns, folder / "seconds.csv")

@@ -11,6 +11,7 @@ from command_observer import CommandObserver
 from memory_watch import Usage, growth
 from numpy.typing import NDArray
 from rich.console import Console
+from standstills import Spans, describe
 
 MAX_GROWTH = 0.02
 """Share by which any process's own memory may grow after the warm-up."""
@@ -74,7 +75,11 @@ class Sample:
 
 
 def conclude(
-    observer: CommandObserver, samples: Sequence[Sample], warm_up_s: float, begin_ns: int
+    observer: CommandObserver,
+    samples: Sequence[Sample],
+    standstills: Spans | None,
+    warm_up_s: float,
+    begin_ns: int,
 ) -> dict[str, object]:
     """Return the figures and whether the goals hold, ready for JSON."""
     warm = [sample for sample in samples if sample.at_s >= warm_up_s]
@@ -83,7 +88,7 @@ def conclude(
         for name in warm[0].usage
     }
     elapsed_s = warm[-1].at_s - warm[0].at_s
-    ticks = observer.missed_ticks(begin_ns)
+    ticks = observer.missed_ticks(begin_ns, standstills)
     reports = [report for report in observer.reports if report.stamp_ns >= begin_ns]
     garbage_max_ms = max(report.garbage_max_ms for report in reports)
     first, last = warm[0].learning, warm[-1].learning
@@ -105,6 +110,7 @@ def conclude(
             for name in grown
         },
         "missed_ticks": asdict(ticks),
+        "standstills": describe(standstills),
         "reactions_to_late_ticks": reports[-1].late_ticks - reports[0].late_ticks,
         "period_ms": _spread(observer.periods_ms(begin_ns)),
         "garbage": {

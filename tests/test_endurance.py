@@ -14,6 +14,7 @@ from source_tree import ROOT
 sys.path.append(str(ROOT / "benchmarks"))
 
 from memory_watch import growth
+from standstills import merged, stood_still_ns
 
 # What is left after so short a warm-up is a few hundredths; a fifth in a minute would be a leak.
 SHORT_GROWTH = 0.2
@@ -53,3 +54,12 @@ def test_growth_is_of_what_stays_and_not_of_what_comes_and_goes() -> None:
     # From the middle of the first tenth to the middle of the last.
     assert leak.share == pytest.approx(0.01 * 900.0 / 100.5, rel=0.02)
     assert leak.mib_per_hour == pytest.approx(36.0, rel=0.01)
+
+
+def test_time_of_standstills_is_counted_once_and_only_where_it_lies() -> None:
+    # Two cores: the second span overlaps the first, the third lies within the fourth.
+    spans = merged([(15, 30), (10, 20), (55, 57), (50, 60)])
+    np.testing.assert_array_equal(spans, [[10, 30], [50, 60]])
+    begins, ends = np.array([[0, 5], [0, 15], [12, 18], [25, 55], [31, 49], [0, 100]]).T
+    np.testing.assert_array_equal(stood_still_ns(spans, begins, ends), [0, 5, 6, 10, 0, 30])
+    np.testing.assert_array_equal(stood_still_ns(merged([]), begins, ends), np.zeros(6))
