@@ -7,24 +7,21 @@ no message at all are sent over real DDS to a policy node, whose commands are ju
 """
 
 import json
-import multiprocessing
 import shlex
 import sys
 import tempfile
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+from judged_batches import judge_in_batches
 from machine import describe_machine
 from message_fuzzers import BATCH_KINDS, judge_batch
 
 from sac_ros.errors import InputError
 from sim_training.options import parse_options
 
-BATCH = 5000
-"""Messages that one process is given: a crash costs no more than these."""
-TIMEOUT_S = 600.0
 CLEAN = {"unreadable", "refused", "accepted", "unchanged"}
 
 
@@ -47,21 +44,6 @@ class Options:
             raise ValueError("messages must be positive, seed and dds_seconds not negative")
 
 
-def count(kind: str, num_messages: int, seed: int) -> Counter[str]:
-    """Judge that many messages of one kind, a process a batch."""
-    counts: Counter[str] = Counter()
-    spawn = multiprocessing.get_context("spawn")
-    for first in range(0, num_messages, BATCH):
-        numbers = range(first, min(first + BATCH, num_messages))
-        with spawn.Pool(1) as pool:
-            result = pool.apply_async(judge_batch, (kind, seed, numbers))
-            try:
-                counts.update(result.get(timeout=TIMEOUT_S))
-            except multiprocessing.TimeoutError:
-                counts["crashed or hung"] += len(numbers)
-    return counts
-
-
 def main() -> int:
     """Count, write, and return 1 if anything was used that must not be, or crashed."""
     try:
@@ -74,7 +56,10 @@ def main() -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         began_s = time.monotonic()
         each = -(-options.messages // len(BATCH_KINDS))
-        counts = {kind: dict(count(kind, each, options.seed)) for kind in BATCH_KINDS}
+        counts = {
+            kind: dict(judge_in_batches(partial(judge_batch, kind, options.seed), each))
+            for kind in BATCH_KINDS
+        }
         over_dds = {}
         if options.dds_seconds:
             from garbage_over_dds import send_garbage

@@ -6,15 +6,16 @@ runs in processes of its own, so that a crash would be counted and not end the c
 """
 
 import json
-import multiprocessing
 import shlex
 import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from judged_batches import judge_in_batches
 from machine import describe_machine
 
 from sac_ros.errors import InputError
@@ -23,9 +24,6 @@ from sac_ros.policy.onnx_file import PolicyFileError, metadata_spans
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.package_share import package_share
 from sim_training.options import parse_options
-
-BATCH = 5000
-"""Files that one process is given: a crash costs no more than these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,31 +90,15 @@ def verdict(content: bytes) -> str:
     return "loaded"
 
 
-def judge_batch(path: Path, is_forged: bool, seeds: list[tuple[int, int, int]]) -> dict[str, int]:
-    """Return how often each verdict was given."""
+def judge_batch(path: Path, is_forged: bool, seed: int, numbers: range) -> dict[str, int]:
+    """Return how often each verdict was given on the file, changed in as many ways."""
     content = path.read_bytes()
     change = forge if is_forged else mutate
     counts: Counter[str] = Counter()
-    for seed in seeds:
-        changed = change(content, np.random.default_rng(seed))
+    for number in numbers:
+        changed = change(content, np.random.default_rng((seed, int(is_forged), number)))
         counts["unchanged" if changed == content else verdict(changed)] += 1
     return dict(counts)
-
-
-def count(path: Path, is_forged: bool, num_files: int, seed: int) -> Counter[str]:
-    """Judge that many files, a process a batch."""
-    counts: Counter[str] = Counter()
-    spawn = multiprocessing.get_context("spawn")
-    for first in range(0, num_files, BATCH):
-        seeds = [(seed, int(is_forged), n) for n in range(first, min(first + BATCH, num_files))]
-        # One batch a process: whatever a file did to it is gone with it.
-        with spawn.Pool(1) as pool:
-            result = pool.apply_async(judge_batch, (path, is_forged, seeds))
-            try:
-                counts.update(result.get(timeout=300.0))
-            except multiprocessing.TimeoutError:
-                counts["crashed or hung"] += len(seeds)
-    return counts
 
 
 def main() -> int:
@@ -130,8 +112,10 @@ def main() -> int:
         )
         options.out.mkdir(parents=True, exist_ok=True)
         began_s = time.monotonic()
-        damaged = count(options.policy, False, options.files, options.seed)
-        forged = count(options.policy, True, options.forged, options.seed)
+        damaged, forged = (
+            judge_in_batches(partial(judge_batch, options.policy, is_forged, options.seed), number)
+            for is_forged, number in ((False, options.files), (True, options.forged))
+        )
     except (InputError, OSError) as error:
         print(f"policy_file_fuzzing.py: {error}", file=sys.stderr)
         return 2

@@ -18,6 +18,13 @@ def write_random_policy(path: Path, task: TaskSpec, command: str) -> None:
     """Export an actor of 256 x 256 with random weights as the policy of this task."""
     torch.manual_seed(0)
     actor = SquashedGaussianActor(task.obs_dim, task.action_dim, HIDDEN_SIZES)
+    export_untrained(actor, path, task, command)
+
+
+def export_untrained(
+    actor: SquashedGaussianActor, path: Path, task: TaskSpec, command: str
+) -> None:
+    """Export an actor that nothing was trained with."""
     bound = np.full(task.obs_dim, 5.0, dtype=np.float32)
     golden_obs = np.random.default_rng(0).standard_normal((NUM_GOLDEN_PAIRS, task.obs_dim))
     export_policy(

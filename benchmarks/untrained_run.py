@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
+from random_policy import export_untrained
 
-from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
 from sac_ros.sac.checkpoint import Progress, save_checkpoint
 from sac_ros.sac.learner import SACLearner
-from sac_ros.sac.onnx_export import export_policy
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.task.package_share import package_share
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.provenance import make_provenance
 
 PRIOR_TRANSITIONS = 20_000
 # More than any processor keeps up with here, so that an update is always owed.
@@ -58,24 +55,7 @@ def write_untrained_run(
         recipe=folder / "recipe.yaml",
     )
     save_checkpoint(run.checkpoint, learner, prior, Progress(values={}, arrays={}))
-    bound = np.full(task.obs_dim, 5.0, dtype=np.float32)
-    with torch.no_grad():
-        export_policy(
-            learner.actor,
-            task=task,
-            provenance=make_provenance(
-                algorithm="none",
-                seed=0,
-                steps=0,
-                commands=[command],
-                evaluation_return=None,
-                training_run_s=0.0,
-            ),
-            obs_low=-bound,
-            obs_high=bound,
-            golden_obs=obs[:NUM_GOLDEN_PAIRS],
-            path=run.policy,
-        )
+    export_untrained(learner.actor, run.policy, task, command)
     shipped = yaml.safe_load((package_share() / "config" / "fine_tuning.yaml").read_text())
     recipe = shipped | FULL_LOAD | {"buffer_capacity": buffer_capacity}
     run.recipe.write_text(yaml.safe_dump(recipe, sort_keys=False))
