@@ -10,6 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from sim_training.said_lines import AboveBars, PlainLines
 from sim_training.training_progress import TrainingProgress
 
 TERMINAL_PERIOD_S = 0.5
@@ -54,33 +55,23 @@ def make_display(steps: int) -> ProgressDisplay:
     return TerminalDisplay(console, steps) if console.is_terminal else LineDisplay(steps)
 
 
-class TerminalDisplay:
+class TerminalDisplay(AboveBars):
     """A bar that is redrawn in place."""
 
     def __init__(self, console: Console, steps: int) -> None:
         self._steps = steps
         # Redrawn by the loop itself: a drawing thread would take turns with the learner.
-        self._progress = Progress(
-            BarColumn(bar_width=12),  # the words beside it need the rest of 80 columns
-            TaskProgressColumn(),
-            TextColumn("{task.fields[words]}"),
-            console=console,
-            auto_refresh=False,
+        super().__init__(
+            Progress(
+                BarColumn(bar_width=12),  # the words beside it need the rest of 80 columns
+                TaskProgressColumn(),
+                TextColumn("{task.fields[words]}"),
+                console=console,
+                auto_refresh=False,
+            )
         )
         self._bar = self._progress.add_task("training", total=steps, words="")
         self._shown_at_s = -TERMINAL_PERIOD_S
-
-    def __enter__(self) -> "TerminalDisplay":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def is_due(self) -> bool:
         """Return whether half a second has passed."""
@@ -95,28 +86,13 @@ class TerminalDisplay:
         self._progress.update(self._bar, completed=progress.step, words=words)
         self._progress.refresh()
 
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-
-class LineDisplay:
+class LineDisplay(PlainLines):
     """Plain lines, for a file or a pipe."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
         self._shown_at_s = time.monotonic()
-
-    def __enter__(self) -> "LineDisplay":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to restore."""
 
     def is_due(self) -> bool:
         """Return whether it is time for another line."""
@@ -128,10 +104,6 @@ class LineDisplay:
         """Print the status as one line."""
         self._shown_at_s = time.monotonic()
         self.say(status_words(progress, self._steps, steps_per_s, training_return))
-
-    def say(self, line: str) -> None:
-        """Print a line at once, also into a pipe."""
-        print(line, flush=True)
 
 
 @contextmanager

@@ -198,16 +198,23 @@ def link_status(
             "listeners": num_listeners,
             "transitions": num_transitions,
             "return of the last episode": last_return,
-            "version that runs": robot.version,
-            "version found fit": robot.newest_version,
-            "version that waits": robot.waiting_version,
-            "waits for": robot.waits_for,
-            "refused": robot.num_refused,
-            "last refusal": robot.refusal,
+            **policy_values(robot),
             "swaps": robot.num_swaps,
-            "rollbacks": robot.num_rollbacks,
         },
     )
+
+
+def policy_values(robot: PolicyStatus) -> dict[str, object]:
+    """Return which policies the robot has met, and what became of them."""
+    return {
+        "version that runs": robot.version,
+        "version found fit": robot.newest_version,
+        "version that waits": robot.waiting_version,
+        "waits for": robot.waits_for,
+        "refused": robot.num_refused,
+        "last refusal": robot.refusal,
+        "rollbacks": robot.num_rollbacks,
+    }
 
 
 def stop_status(estop: str | None, trouble: str | None, phase: str) -> Status:

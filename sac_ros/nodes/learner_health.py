@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sac_ros.nodes.health import Level, Status, worst
+from sac_ros.nodes.health import Level, Status, policy_values, worst
 from sac_ros.policy.policy_status import PolicyStatus
 
 RATE_WINDOW_S = 30.0
@@ -204,13 +204,5 @@ def policies_status(report: LearnerReport, before: LearnerReport) -> Status:
         "sent before [s]": f"{since_s:.1f}" if math.isfinite(since_s) else "never",
     }
     if robot is not None:
-        values |= {
-            "version that runs": robot.version,
-            "version found fit": robot.newest_version,
-            "version that waits": robot.waiting_version,
-            "waits for": robot.waits_for,
-            "refused": robot.num_refused,
-            "last refusal": robot.refusal,
-            "rollbacks": robot.num_rollbacks,
-        }
+        values |= policy_values(robot)
     return Status("policies", level, message or f"version {report.version} sent last", values)

@@ -11,7 +11,7 @@ from pathlib import Path
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.transition_log import TransitionLog
-from sac_ros.sac.transition_rows import add_rows
+from sac_ros.sac.transition_rows import add_rows, add_transition
 from sac_ros.task.transition import Transition, columns
 
 CAPACITY = 100_000
@@ -38,12 +38,5 @@ class Demonstrations:
 
     def add(self, transition: Transition) -> None:
         """Keep one step for good; raise TransitionLogError, and learn from it all the same."""
-        self.buffer.add(
-            transition.obs[None],
-            transition.action[None],
-            [transition.reward],
-            transition.next_obs[None],
-            [transition.terminated],
-            [transition.truncated],
-        )
+        add_transition(self.buffer, transition)
         self.log.append(transition)

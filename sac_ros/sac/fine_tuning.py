@@ -13,6 +13,7 @@ import torch
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import LearnerState, SACLearner, SACMetrics
 from sac_ros.sac.replay_buffer import Batch, ReplayBuffer
+from sac_ros.sac.transition_rows import add_transition
 from sac_ros.task.transition import Transition
 
 # Adam divides by the gradient's size: at this rate ten thousand updates move no weight by 1e-8.
@@ -82,14 +83,7 @@ class FineTuning:
 
     def add(self, transition: Transition) -> None:
         """Learn from this transition from now on; raise NonFiniteTransitionError."""
-        self.online.add(
-            transition.obs[None],
-            transition.action[None],
-            [transition.reward],
-            transition.next_obs[None],
-            [transition.terminated],
-            [transition.truncated],
-        )
+        add_transition(self.online, transition)
         self._robot_steps += 1
         owed = self._updates_owed + self.config.utd_ratio
         self._updates_owed = min(owed, float(self.config.max_updates_owed))

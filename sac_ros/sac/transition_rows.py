@@ -1,4 +1,4 @@
-"""Packed transitions of a log, taken into memory.
+"""Transitions, single or packed as a log has them, taken into memory.
 
 Shapes: n transitions, W numbers in a packed one.
 """
@@ -9,6 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.sac.replay_buffer import ReplayBuffer
+from sac_ros.task.transition import Transition
+
+
+def add_transition(buffer: ReplayBuffer, transition: Transition) -> None:
+    """Add one step; raise NonFiniteTransitionError."""
+    buffer.add(
+        transition.obs[None],
+        transition.action[None],
+        [transition.reward],
+        transition.next_obs[None],
+        [transition.terminated],
+        [transition.truncated],
+    )
 
 
 def add_rows(buffer: ReplayBuffer, rows: NDArray[np.float64], columns: Mapping[str, slice]) -> None:

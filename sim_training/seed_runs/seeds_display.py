@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
 from sim_training.progress_display import LINE_PERIOD_S, TERMINAL_PERIOD_S
+from sim_training.said_lines import AboveBars, PlainLines
 
 
 class SeedsDisplay(Protocol):
@@ -45,71 +46,42 @@ def make_seeds_display(seeds: Sequence[int], steps: int) -> SeedsDisplay:
     return SeedBars(console, seeds, steps) if console.is_terminal else SeedLines()
 
 
-class SeedBars:
+class SeedBars(AboveBars):
     """A bar for each seed, redrawn in place."""
 
     status_period_s = TERMINAL_PERIOD_S
 
     def __init__(self, console: Console, seeds: Sequence[int], steps: int) -> None:
-        self._progress = Progress(
-            TextColumn("seed {task.description}"),
-            BarColumn(bar_width=8),
-            TaskProgressColumn(),
-            # What is left of the width: one line a seed, however narrow the terminal.
-            TextColumn(
-                "{task.fields[words]}",
-                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-            ),
-            console=console,
-            expand=True,
-            auto_refresh=False,
+        super().__init__(
+            Progress(
+                TextColumn("seed {task.description}"),
+                BarColumn(bar_width=8),
+                TaskProgressColumn(),
+                # What is left of the width: one line a seed, however narrow the terminal.
+                TextColumn(
+                    "{task.fields[words]}",
+                    table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+                ),
+                console=console,
+                expand=True,
+                auto_refresh=False,
+            )
         )
         self._bars = {
             seed: self._progress.add_task(str(seed), total=steps, words="waits") for seed in seeds
         }
-
-    def __enter__(self) -> "SeedBars":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def show(self, seed: int, step: int, words: str) -> None:
         """Redraw the seed's bar."""
         self._progress.update(self._bars[seed], completed=step, words=words)
         self._progress.refresh()
 
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-
-class SeedLines:
+class SeedLines(PlainLines):
     """Plain lines, for a file or a pipe."""
 
     status_period_s = LINE_PERIOD_S
 
-    def __enter__(self) -> "SeedLines":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to restore."""
-
     def show(self, seed: int, step: int, words: str) -> None:
         """Print the status as one line."""
         self.say(f"seed {seed}: {words}")
-
-    def say(self, line: str) -> None:
-        """Print a line at once, also into a pipe."""
-        print(line, flush=True)
