@@ -13,6 +13,7 @@ from source_tree import ROOT
 sys.path.append(str(ROOT / "benchmarks"))
 
 from garbage_over_dds import send_garbage
+from garbage_to_learner import send_garbage_to_learner
 from message_fuzzers import BATCH_KINDS, judge_batch
 from message_fuzzing import CLEAN
 
@@ -53,3 +54,9 @@ def test_garbage_over_dds_neither_ends_the_node_nor_moves_the_robot_unsafely(
     result = send_garbage(tmp_path, 5.0, seed=3)
     assert result.is_alive and result.unsafe_commands == 0, result
     assert all(np.array(list(result.sent.values())) > 0), result.sent
+
+
+def test_garbage_over_dds_neither_ends_the_learner_nor_its_learning(tmp_path: Path) -> None:
+    result = send_garbage_to_learner(tmp_path, 5.0, seed=3)
+    assert result.is_alive and result.refused > 100 and result.updates > 0, result
+    assert len(result.losses) == 4 and np.isfinite(list(result.losses.values())).all(), result

@@ -14,6 +14,11 @@ STAMP_LABELS = ("obs_stamps", "next_obs_stamps")
 MAX_STAMPS = 1024
 MAX_COUNT = 2.0**53
 """Beyond it a float64 no longer holds every whole number."""
+MAX_MAGNITUDE = 1e7
+"""Of a reward or an observation. A learner squares products of the two in float32, and what leaves
+its range there never comes back: the optimiser's moments would be infinite for good."""
+MAX_ACTION = 1.0 + 1e-6
+"""Room for the rounding of a command into an action."""
 
 
 class TransitionError(InputError):
@@ -82,9 +87,20 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
     expected = len(HEADER) + 2 * obs_dim + action_dim
     if row.shape != (expected,):
         raise TransitionError(f"transition has shape {row.shape}, expected ({expected},)")
-    # The range of float32, in which a learner computes; false for a NaN too.
-    if not (np.abs(row) <= np.finfo(np.float32).max).all():
+    if not np.isfinite(row).all():
         raise TransitionError("transition holds a number that is not finite")
+    parts = columns(obs_dim, action_dim)
+    for label, limit, advice in (
+        ("reward", MAX_MAGNITUDE, "change its terms' weights"),
+        ("obs", MAX_MAGNITUDE, "use smaller units"),
+        ("next_obs", MAX_MAGNITUDE, "use smaller units"),
+        ("action", MAX_ACTION, "it is a share of the task's limits"),
+    ):
+        largest = float(np.abs(row[parts[label]]).max(initial=0.0))
+        if largest > limit:
+            raise TransitionError(
+                f"transition has {label} {largest:g}, expected {limit:g} at most; {advice}"
+            )
     header, rest = row[: len(HEADER)], row[len(HEADER) :]
     for label, value in zip(HEADER, header, strict=True):
         if label in FLAGS and value not in (0.0, 1.0):
