@@ -17,8 +17,6 @@ MAX_COUNT = 2.0**53
 MAX_MAGNITUDE = 1e7
 """Of a reward or an observation. A learner squares products of the two in float32, and what leaves
 its range there never comes back: the optimiser's moments would be infinite for good."""
-MAX_ACTION = 1.0 + 1e-6
-"""Room for the rounding of a command into an action."""
 
 
 class TransitionError(InputError):
@@ -90,16 +88,12 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
     if not np.isfinite(row).all():
         raise TransitionError("transition holds a number that is not finite")
     parts = columns(obs_dim, action_dim)
-    for label, limit, advice in (
-        ("reward", MAX_MAGNITUDE, "change its terms' weights"),
-        ("obs", MAX_MAGNITUDE, "use smaller units"),
-        ("next_obs", MAX_MAGNITUDE, "use smaller units"),
-        ("action", MAX_ACTION, "it is a share of the task's limits"),
-    ):
-        largest = float(np.abs(row[parts[label]]).max(initial=0.0))
-        if largest > limit:
+    for label in ("reward", "obs", "next_obs"):
+        largest = float(np.abs(row[parts[label]]).max())
+        if largest > MAX_MAGNITUDE:
             raise TransitionError(
-                f"transition has {label} {largest:g}, expected {limit:g} at most; {advice}"
+                f"transition has {label} {largest:g}, expected {MAX_MAGNITUDE:g} at most; change"
+                " the units, or the weights of the reward"
             )
     header, rest = row[: len(HEADER)], row[len(HEADER) :]
     for label, value in zip(HEADER, header, strict=True):
