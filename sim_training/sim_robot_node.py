@@ -2,13 +2,11 @@
 
 import time
 from array import array
-from typing import Final
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -19,7 +17,16 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
-from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.declared_parameters import (
+    SEED_RANGE,
+    Parameter,
+    count,
+    declare,
+    flag,
+    number,
+    text,
+)
+from sac_ros.nodes.node_process import StandaloneNode, run_process
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sim_training.learner_pace import pace_for
 from sim_training.mujoco_robot import MujocoRobot
@@ -36,36 +43,75 @@ PATIENCE_S = 1.0
 """How long a robot that waits for commands waits for one."""
 
 # How this robot differs from its model; see sim_training/perturbation.py.
-FACTORS = (
-    ("gravity", 1.0, 0.0, 100.0, "Factor on the gravitational acceleration."),
-    ("friction", 1.0, 0.0, 100.0, "Factor on the sliding friction of every geom."),
-    ("body_mass", 1.0, 1e-3, 1e3, "Factor on mass and inertia of every body."),
-    ("actuator_gain", 1.0, 1e-3, 1e3, "Factor on what every actuator makes of its command."),
-    ("joint_damping", 1.0, 0.0, 1e3, "Factor on the damping of every joint."),
-    ("joint_range", 1.0, 1e-3, 1e3, "Factor on each joint limit's distance from the start pose."),
-)
-ADDITIONS = (
-    ("command_delay_s", 0.0, 0.0, 10.0, "The same in s, added to it."),
-    (
+DIFFERENCES = (
+    Parameter("gravity", 1.0, "Factor on the gravitational acceleration.", (0.0, 100.0)),
+    Parameter("friction", 1.0, "Factor on the sliding friction of every geom.", (0.0, 100.0)),
+    Parameter("body_mass", 1.0, "Factor on mass and inertia of every body.", (1e-3, 1e3)),
+    Parameter(
+        "actuator_gain", 1.0, "Factor on what every actuator makes of its command.", (1e-3, 1e3)
+    ),
+    Parameter("joint_damping", 1.0, "Factor on the damping of every joint.", (0.0, 1e3)),
+    Parameter(
+        "joint_range",
+        1.0,
+        "Factor on each joint limit's distance from the start pose.",
+        (1e-3, 1e3),
+    ),
+    Parameter(
+        "command_delay_steps",
+        0,
+        "Control steps between a command's arrival and its effect.",
+        (0, 100),
+    ),
+    Parameter("command_delay_s", 0.0, "The same in s, added to it.", (0.0, 10.0)),
+    Parameter(
         "observation_delay_s",
         0.0,
-        0.0,
-        10.0,
         "Age in s of what the sensors say when it is published; its stamp is as old.",
+        (0.0, 10.0),
     ),
-    (
+    Parameter(
         "observation_noise",
         0.0,
-        0.0,
-        1e3,
         "Standard deviation of the noise on each position in rad or m, and on each velocity in"
         " rad/s or m/s.",
+        (0.0, 1e3),
     ),
-    ("push_force_n", 0.0, 0.0, 1e6, "Greatest force in N on a random body, for 0.1 s."),
+    Parameter("push_force_n", 0.0, "Greatest force in N on a random body, for 0.1 s.", (0.0, 1e6)),
+)
+PARAMETERS = (
+    Parameter("task", "", "Task name, or path of a task .yaml."),
+    Parameter("seed", 0, "Seed of the start poses.", SEED_RANGE),
+    Parameter(
+        "publish_clock",
+        True,
+        "Publish simulated time on /clock, and stamp by it. Without, messages are stamped by the"
+        " system's clock, as a real robot's are.",
+    ),
+    Parameter("real_time_factor", 1.0, "Simulated seconds for each real second.", (0.01, 100.0)),
+    Parameter(
+        "waits_for_command",
+        False,
+        "Let simulated time stand still until the command of each control period has come, for 1 s"
+        " at most: a busy machine then changes no result.",
+    ),
+    Parameter(
+        "waits_for_learner",
+        "",
+        "Learner node, such as learner_node, for whose updates simulated time slows down, so that"
+        " the update-to-data ratio is kept.",
+    ),
+    Parameter(
+        "command_timeout_s",
+        0.5,
+        "Simulated time in s without a command after which the safe command is applied.",
+        (0.0, 60.0),
+    ),
+    *DIFFERENCES,
 )
 
 
-class SimRobotNode(Node):
+class SimRobotNode(StandaloneNode):
     """Steps a MuJoCo model in real time, publishes its joints, takes commands.
 
     Until the first command after a start or a reset it stands still at its start pose, as
@@ -78,7 +124,7 @@ class SimRobotNode(Node):
 
     def __init__(self) -> None:
         super().__init__("sim_robot")
-        _declare_parameters(self)
+        declare(self, PARAMETERS)
         self._command: NDArray[np.float64] = np.zeros(0)
         self._is_held = True
         self._num_steps = 0
@@ -91,13 +137,13 @@ class SimRobotNode(Node):
         task = _read_task(self)
         perturbation = _read_perturbation(self)
         self._robot = MujocoRobot(task, perturbation)
-        self._rng = np.random.default_rng(int(self.get_parameter("seed").value))
+        self._rng = np.random.default_rng(count(self, "seed"))
         self._robot.reset(self._rng)
-        self._real_time_factor = float(self.get_parameter("real_time_factor").value)
-        publishes_clock = bool(self.get_parameter("publish_clock").value)
+        self._real_time_factor = number(self, "real_time_factor")
+        publishes_clock = flag(self, "publish_clock")
         if not publishes_clock:
             _refuse_another_pace(self)
-        self._command_timeout_s = float(self.get_parameter("command_timeout_s").value)
+        self._command_timeout_s = number(self, "command_timeout_s")
         self._safe_command = np.array(task.action.safe_command)
         self._low, self._high = np.array(task.action.low), np.array(task.action.high)
         self._command = self._safe_command
@@ -113,8 +159,8 @@ class SimRobotNode(Node):
             Float64MultiArray, task.action.topic, self._on_command, COMMAND_QOS
         )
         self.create_service(Trigger, "~/reset", self._on_reset)
-        self._waits_for_command = bool(self.get_parameter("waits_for_command").value)
-        self._learner = str(self.get_parameter("waits_for_learner").value)
+        self._waits_for_command = flag(self, "waits_for_command")
+        self._learner = text(self, "waits_for_learner")
         if self._learner:
             self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._go_on_from_now()
@@ -236,7 +282,7 @@ class SimRobotNode(Node):
 
 
 def _read_task(node: Node) -> TaskSpec:
-    name = str(node.get_parameter("task").value)
+    name = text(node, "task")
     if not name:
         raise InputError("parameter 'task' is empty; give a task name or .yaml file")
     task = load_task(name)
@@ -262,100 +308,13 @@ def _refuse_another_pace(node: Node) -> None:
 
 
 def _read_perturbation(node: Node) -> Perturbation:
-    values = {name: node.get_parameter(name).value for name, *_ in (*FACTORS, *ADDITIONS)}
+    found = {row.name: node.get_parameter(row.name).value for row in DIFFERENCES}
     try:
-        return Perturbation(
-            command_delay_steps=int(node.get_parameter("command_delay_steps").value),
-            **values,
-        )
+        return Perturbation(**found)
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def _declare_parameters(node: Node) -> None:
-    node.declare_parameter(
-        "task", "", ParameterDescriptor(description="Task name, or path of a task .yaml.")
-    )
-    node.declare_parameter(
-        "seed",
-        0,
-        ParameterDescriptor(
-            description="Seed of the start poses.",
-            integer_range=[IntegerRange(from_value=0, to_value=2**31 - 1, step=1)],
-        ),
-    )
-    node.declare_parameter(
-        "publish_clock",
-        True,
-        ParameterDescriptor(
-            description="Publish simulated time on /clock, and stamp by it. Without, messages are"
-            " stamped by the system's clock, as a real robot's are."
-        ),
-    )
-    node.declare_parameter(
-        "waits_for_command",
-        False,
-        ParameterDescriptor(
-            description="Let simulated time stand still until the command of each control period"
-            " has come, for 1 s at most: a busy machine then changes no result."
-        ),
-    )
-    node.declare_parameter(
-        "waits_for_learner",
-        "",
-        ParameterDescriptor(
-            description="Learner node, such as learner_node, for whose updates simulated time slows"
-            " down, so that the update-to-data ratio is kept."
-        ),
-    )
-    node.declare_parameter(
-        "command_delay_steps",
-        0,
-        ParameterDescriptor(
-            description="Control steps between a command's arrival and its effect.",
-            integer_range=[IntegerRange(from_value=0, to_value=100, step=1)],
-        ),
-    )
-    for name, default, low, high, description in (
-        *FACTORS,
-        *ADDITIONS,
-        ("real_time_factor", 1.0, 0.01, 100.0, "Simulated seconds for each real second."),
-        (
-            "command_timeout_s",
-            0.5,
-            0.0,
-            60.0,
-            "Simulated time in s without a command after which the safe command is applied.",
-        ),
-    ):
-        node.declare_parameter(
-            name,
-            default,
-            ParameterDescriptor(
-                description=description,
-                floating_point_range=[FloatingPointRange(from_value=low, to_value=high, step=0.0)],
-            ),
-        )
-
-
-class SimRobotProcess:
-    """The simulated robot as a process of its own."""
-
-    def __init__(self) -> None:
-        self.node: Final = SimRobotNode()
-
-    def start(self) -> None:
-        """Load the model and begin to step."""
-        self.node.start()
-
-    def is_done(self) -> bool:
-        """Never: it ends by a signal."""
-        return False
-
-    def finish(self) -> None:
-        """Nothing to do: nothing real moves."""
-
-
 def main() -> int:
     """Run until SIGINT or SIGTERM; return the exit status."""
-    return run_process(SimRobotProcess)
+    return run_process(SimRobotNode)

@@ -11,13 +11,10 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
@@ -27,9 +24,18 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 
 from sac_ros.bags.bag_writer import BagWriteError, BagWriter, OfferedQos
 from sac_ros.errors import InputError
+from sac_ros.nodes.declared_parameters import (
+    Parameter,
+    count,
+    declare,
+    niceness,
+    number,
+    path,
+    text,
+)
 from sac_ros.nodes.message_conversion import message_class
 from sac_ros.nodes.niceness import give_way
-from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.node_process import StandaloneNode, run_process
 from sac_ros.nodes.qos_profiles import LATCHED_QOS
 from sac_ros.policy.contract import PolicyContract, read_contract
 from sac_ros.task.task_spec import TaskSpec
@@ -42,61 +48,52 @@ RELIABLE_QOS = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
 LOG_INTERVAL_S = 5.0
 
 
-class BagRecorder(Node):
+PARAMETERS = (
+    Parameter("folder", "bags", "Folder in which each recording gets a folder, named by its time."),
+    Parameter("policy_node", "policy_node", "Name of the node whose topics are recorded."),
+    Parameter(
+        "policy",
+        "",
+        "Policy file whose sensors and commands are recorded from the start. Empty: they follow the"
+        " node's contract, and what comes before that is missing.",
+    ),
+    Parameter(
+        "max_file_s",
+        300.0,
+        "Length of one file of the bag in seconds of messages; the next follows it.",
+        (1.0, 1e6),
+    ),
+    # EventsExecutor does not hand out message info, which holds the times of each message.
+    Parameter("executor", "single", "'single' or 'multi'."),
+    niceness(5),
+)
+
+
+class BagRecorder(StandaloneNode):
     """Learns from the policy node's contract what to record, and writes it as it comes."""
 
     def __init__(self) -> None:
         super().__init__("bag_recorder")
-        texts = {
-            "folder": ("bags", "Folder in which each recording gets a folder, named by its time."),
-            "policy_node": ("policy_node", "Name of the node whose topics are recorded."),
-            "policy": (
-                "",
-                "Policy file whose sensors and commands are recorded from the start. Empty: they"
-                " follow the node's contract, and what comes before that is missing.",
-            ),
-            # EventsExecutor does not hand out message info, which holds the times of each message.
-            "executor": ("single", "'single' or 'multi'."),
-        }
-        for name, (default, description) in texts.items():
-            self.declare_parameter(name, default, ParameterDescriptor(description=description))
-        self.declare_parameter(
-            "niceness",
-            5,
-            ParameterDescriptor(
-                description="How far this process stands behind all others for the processor, 0 to"
-                " 19.",
-                integer_range=[IntegerRange(from_value=0, to_value=19, step=1)],
-            ),
-        )
-        self.declare_parameter(
-            "max_file_s",
-            300.0,
-            ParameterDescriptor(
-                description="Length of one file of the bag in seconds of messages; the next follows"
-                " it.",
-                floating_point_range=[FloatingPointRange(from_value=1.0, to_value=1e6)],
-            ),
-        )
+        declare(self, PARAMETERS)
         self._writer: BagWriter | None = None
         self._heard: dict[str, Subscription[object]] = {}
         self._last_contract = b""
 
     def start(self) -> None:
         """Open the bag and listen; raise InputError."""
-        give_way(int(self.get_parameter("niceness").value))
+        give_way(count(self, "niceness"))
         name = datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S_%f")[:-3]
-        folder = Path(str(self.get_parameter("folder").value)).expanduser() / name
-        policy = str(self.get_parameter("policy").value)
-        task = read_contract(Path(policy).expanduser()).task if policy else None
+        folder = (path(self, "folder") or Path()) / name
+        policy = path(self, "policy")
+        task = None if policy is None else read_contract(policy).task
         self._writer = BagWriter(
             folder,
             os.environ.get("ROS_DISTRO", "unknown"),
-            max_file_s=float(self.get_parameter("max_file_s").value),
+            max_file_s=number(self, "max_file_s"),
         )
         if task is not None:
             self._record_task(task)
-        robot = str(self.get_parameter("policy_node").value)
+        robot = text(self, "policy_node")
         self._listen(f"{robot}/contract", String, LATCHED_QOS)
         self._listen(f"{robot}/policy_status", String, LATCHED_QOS)
         self._listen(f"{robot}/estopped", Bool, LATCHED_QOS)
@@ -187,7 +184,7 @@ class BagRecorder(Node):
         """Record what a task reads and commands."""
         for reading in task.readings:
             self._listen(reading.topic, message_class(reading.type), HEARING_QOS)
-        robot = self.get_parameter("policy_node").value
+        robot = text(self, "policy_node")
         for topic in (task.action.topic, f"{robot}/intervention"):
             self._listen(topic, message_class(task.action.type), HEARING_QOS)
         self.get_logger().info(
@@ -196,28 +193,9 @@ class BagRecorder(Node):
         )
 
 
-class RecorderProcess:
-    """The recorder as a process."""
-
-    def __init__(self) -> None:
-        self.node: Final = BagRecorder()
-
-    def start(self) -> None:
-        """Open the bag and listen."""
-        self.node.start()
-
-    def is_done(self) -> bool:
-        """Never: it ends by a signal, or because the bag cannot be written."""
-        return False
-
-    def finish(self) -> None:
-        """Finish the bag."""
-        self.node.finish()
-
-
 def main() -> int:
     """Run until SIGINT or SIGTERM; return the exit status."""
-    return run_process(RecorderProcess)
+    return run_process(BagRecorder)
 
 
 def _type_name(message_type: type) -> str:

@@ -3,19 +3,17 @@
 import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float64MultiArray, String
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.declared_parameters import Parameter, count, declare, number, path
 from sac_ros.nodes.message_conversion import message_class, transition_from_message
-from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.node_process import StandaloneNode, run_process
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.task.task_spec import TaskSpec
@@ -26,6 +24,19 @@ if TYPE_CHECKING:  # a name that Jazzy's rclpy does not have
 
 # Deep and best effort: every message counts, and nobody has to wait for us.
 LISTENING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+PARAMETERS = (
+    Parameter("episodes", 5, "How many episodes to wait for.", (1, 1_000_000)),
+    Parameter("output", "", "JSON file to write at the end."),
+    Parameter(
+        "timeout_s",
+        0.0,
+        "Give up after this long without a transition, in s; 0.0 never does.",
+        (0.0, 1e6),
+    ),
+    # EventsExecutor does not hand out message info, which holds the publishers' time stamps.
+    Parameter("executor", "single", "'single' or 'multi'."),
+)
 
 
 @dataclass
@@ -112,51 +123,28 @@ class CommandTiming:
         self._command_ns = now_ns
 
 
-class EpisodeRecorder(Node):
+class EpisodeRecorder(StandaloneNode):
     """Listens until the wanted number of episodes has ended."""
 
     def __init__(self) -> None:
         super().__init__("episode_recorder")
-        self.declare_parameter(
-            "episodes",
-            5,
-            ParameterDescriptor(
-                description="How many episodes to wait for.",
-                integer_range=[IntegerRange(from_value=1, to_value=1_000_000, step=1)],
-            ),
-        )
-        self.declare_parameter(
-            "output", "", ParameterDescriptor(description="JSON file to write at the end.")
-        )
-        self.declare_parameter(
-            "timeout_s",
-            0.0,
-            ParameterDescriptor(
-                description="Give up after this long without a transition, in s; 0.0 never does.",
-                floating_point_range=[FloatingPointRange(from_value=0.0, to_value=1e6, step=0.0)],
-            ),
-        )
-        # EventsExecutor does not hand out message info, which holds the publishers' time stamps.
-        self.declare_parameter(
-            "executor", "single", ParameterDescriptor(description="'single' or 'multi'.")
-        )
+        declare(self, PARAMETERS)
         self.tally = EpisodeTally()
         self._task: TaskSpec | None = None
         self._timing: CommandTiming | None = None
         self._last_heard_s = time.monotonic()
         self.create_subscription(String, "policy_node/contract", self._on_contract, LATCHED_QOS)
 
-    @property
     def is_done(self) -> bool:
         """Say whether all episodes have ended; raise InputError when nothing comes any more."""
-        timeout_s = float(self.get_parameter("timeout_s").value)
+        timeout_s = number(self, "timeout_s")
         silent_s = time.monotonic() - self._last_heard_s
         if timeout_s and silent_s > timeout_s:
             raise InputError(
                 f"no transition for {silent_s:.1f} s after {len(self.tally.returns)} episodes;"
                 " is the policy node active, and does the robot publish?"
             )
-        return len(self.tally.returns) >= int(self.get_parameter("episodes").value)
+        return len(self.tally.returns) >= count(self, "episodes")
 
     def summary(self) -> dict[str, object]:
         """Return what was measured, ready for JSON."""
@@ -172,15 +160,19 @@ class EpisodeRecorder(Node):
             "latency_ms": _spread(timing.latencies_ms if timing else []),
         }
 
-    def write(self) -> None:
+    def finish(self) -> None:
+        """Write what was measured, complete or not."""
+        self._write()
+
+    def _write(self) -> None:
         """Write the summary to parameter `output`, if it names a file."""
-        name = str(self.get_parameter("output").value)
-        if not name:
+        output = path(self, "output")
+        if output is None:
             return
         # Whole at any moment: others watch it grow.
-        draft = Path(f"{name}.part")
+        draft = output.with_name(f"{output.name}.part")
         draft.write_text(json.dumps(self.summary(), indent=2) + "\n")
-        draft.replace(name)
+        draft.replace(output)
 
     def _on_contract(self, message: String) -> None:
         """Learn from the policy node itself what to listen to."""
@@ -208,30 +200,12 @@ class EpisodeRecorder(Node):
                 f"episode {num_episodes + 1}: return {self.tally.returns[-1]:.1f} in"
                 f" {self.tally.lengths[-1]} steps, {self.tally.endings[-1]}"
             )
-            self.write()
-
-
-class RecorderProcess:
-    """The recorder as a process that ends by itself."""
-
-    def __init__(self) -> None:
-        self.node: Final = EpisodeRecorder()
-
-    def start(self) -> None:
-        """Nothing to do: it listens from the beginning."""
-
-    def is_done(self) -> bool:
-        """Say whether all episodes have ended."""
-        return self.node.is_done
-
-    def finish(self) -> None:
-        """Write what was measured, complete or not."""
-        self.node.write()
+            self._write()
 
 
 def main() -> int:
     """Run until the episodes have ended or a signal arrives; return the exit status."""
-    return run_process(RecorderProcess)
+    return run_process(EpisodeRecorder)
 
 
 def _spread(samples: list[float]) -> dict[str, float]:

@@ -9,27 +9,26 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
 
 import torch
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
+from sac_ros.nodes.declared_parameters import count, declare
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.health import Status
 from sac_ros.nodes.learner_health import LearnerHealth, LearnerReport
 from sac_ros.nodes.learner_parameters import (
+    PARAMETERS,
     LearnerParameters,
-    declare_learner_parameters,
     read_learner_parameters,
 )
 from sac_ros.nodes.log_forwarding import forward_log
 from sac_ros.nodes.message_conversion import transition_from_message
 from sac_ros.nodes.niceness import give_way
-from sac_ros.nodes.node_process import run_process
+from sac_ros.nodes.node_process import StandaloneNode, run_process
 from sac_ros.nodes.policy_offer import PolicyOffer
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -48,12 +47,12 @@ LOG_INTERVAL_S = 2.0
 DIAGNOSTICS_PERIOD_S = 1.0
 
 
-class LearnerNode(Node):
+class LearnerNode(StandaloneNode):
     """Takes transitions in, gives policies out; in between, a RobotLearner."""
 
     def __init__(self) -> None:
         super().__init__("learner_node")
-        declare_learner_parameters(self)
+        declare(self, PARAMETERS)
         self._learner: RobotLearner | None = None
         self._num_refused = 0
         self._num_unsaved = 0
@@ -68,7 +67,7 @@ class LearnerNode(Node):
         """Load everything and connect; raise InputError."""
         self._told: LearnerParameters = read_learner_parameters(self)
         parameters = self._told
-        give_way(int(self.get_parameter("niceness").value))
+        give_way(count(self, "niceness"))
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         # A compilation of the update takes long, or fails: both are to be seen.
@@ -242,35 +241,16 @@ class LearnerNode(Node):
         self.get_logger().warning(text, throttle_duration_sec=LOG_INTERVAL_S)
 
 
-class LearnerProcess:
-    """The learner as a process of its own."""
-
-    def __init__(self) -> None:
-        self.node: Final = LearnerNode()
-
-    def start(self) -> None:
-        """Load everything and connect."""
-        self.node.start()
-
-    def is_done(self) -> bool:
-        """Never: it ends by a signal."""
-        return False
-
-    def finish(self) -> None:
-        """Save everything."""
-        self.node.finish()
-
-
 def main() -> int:
     """Run until SIGINT or SIGTERM; return the exit status."""
-    processes: list[LearnerProcess] = []
+    nodes: list[LearnerNode] = []
 
-    def make_process() -> LearnerProcess:
-        processes.append(LearnerProcess())
-        return processes[0]
+    def make_node() -> LearnerNode:
+        nodes.append(LearnerNode())
+        return nodes[0]
 
-    status = run_process(make_process)
-    if processes and processes[0].node.is_compiling:
+    status = run_process(make_node)
+    if nodes and nodes[0].is_compiling:
         # All is saved. Python would take its threads down in the midst of a compiler, which aborts.
         sys.stdout.flush()
         sys.stderr.flush()

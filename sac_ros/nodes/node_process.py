@@ -39,6 +39,25 @@ class NodeProcess(Protocol):
         ...
 
 
+class StandaloneNode(Node):
+    """A node that is a process of its own; by itself it does nothing and ends by a signal."""
+
+    @property
+    def node(self) -> Node:
+        """The node to spin: this one."""
+        return self
+
+    def start(self) -> None:
+        """Do what needs the node to be in its executor; raise InputError to end the process."""
+
+    def is_done(self) -> bool:
+        """Say whether the process may end by itself: never."""
+        return False
+
+    def finish(self) -> None:
+        """Do what must happen while publishing is still possible."""
+
+
 class StopRequest:
     """Set by SIGINT and SIGTERM; the spinning loop looks at it between callbacks.
 

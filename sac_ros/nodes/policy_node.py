@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger
 from sac_ros.errors import InputError
 from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
 from sac_ros.nodes.control_time import ControlTime
+from sac_ros.nodes.declared_parameters import declare
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.emergency_stop import EmergencyStop
 from sac_ros.nodes.episode_cycle import Phase
@@ -28,7 +29,7 @@ from sac_ros.nodes.intervention import InterventionError
 from sac_ros.nodes.message_conversion import command_message
 from sac_ros.nodes.message_stamp import stamp_s
 from sac_ros.nodes.node_health import NodeHealth
-from sac_ros.nodes.node_parameters import declare_policy_parameters, read_policy_parameters
+from sac_ros.nodes.node_parameters import PARAMETERS, read_policy_parameters
 from sac_ros.nodes.realtime import take_realtime_priority
 from sac_ros.nodes.robot_connections import RobotConnections, connect, disconnect
 from sac_ros.nodes.sensor_readings import MessageError
@@ -49,7 +50,7 @@ class PolicyNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("policy_node")
-        declare_policy_parameters(self)
+        declare(self, PARAMETERS)
         self._connections: RobotConnections | None = None
         self._diagnostics: DiagnosticsPublisher | None = None
         self._timer: Timer | None = None  # exists while active

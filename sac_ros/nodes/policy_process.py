@@ -5,6 +5,7 @@ from typing import Final
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.declared_parameters import flag
 from sac_ros.nodes.node_process import run_process
 from sac_ros.nodes.policy_node import PolicyNode
 
@@ -17,7 +18,7 @@ class PolicyProcess:
 
     def start(self) -> None:
         """Configure and activate, if parameter `autostart` says so."""
-        if not self.node.get_parameter("autostart").value:
+        if not flag(self.node, "autostart"):
             return
         for trigger in (self.node.trigger_configure, self.node.trigger_activate):
             if trigger() != TransitionCallbackReturn.SUCCESS:

@@ -10,7 +10,8 @@ from rclpy.context import Context
 from rclpy.node import Node
 from source_tree import ROOT
 
-from sac_ros.nodes.node_parameters import declare_policy_parameters
+from sac_ros.nodes.declared_parameters import declare
+from sac_ros.nodes.node_parameters import PARAMETERS
 
 pytestmark = pytest.mark.ros
 
@@ -25,7 +26,7 @@ def test_it_holds_every_parameter_of_the_policy_node_with_its_default() -> None:
     node = Node("policy_node", context=context)
     names_of_rclpy = set(node.get_parameters_by_prefix(""))
     try:
-        declare_policy_parameters(node)
+        declare(node, PARAMETERS)
         defaults = {
             name: parameter.value
             for name, parameter in node.get_parameters_by_prefix("").items()
