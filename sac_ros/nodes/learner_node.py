@@ -144,7 +144,7 @@ class LearnerNode(StandaloneNode):
             self._warn(f"refused a status: {error}")
             return
         before, self._status = self._status, status
-        self._learner.count_on_from(status.newest_version)
+        self._learner.heed(status)
         if not status.is_rolled_back:
             if status.num_rollbacks != self._num_rollbacks:
                 self._num_rollbacks = status.num_rollbacks

@@ -118,6 +118,8 @@ class RobotLearner:
         self.fine_tuning.count_earlier(self.log.num_added)
         self.tally = EpisodeTally(settings.folder / "episodes.csv", self.log.num_added)
         self._snapshots: dict[int, LearnerState] = {0: learner.state()}
+        self._may_come_back: set[int] = {0}
+        """Versions that the robot may come back to, by the last it said."""
         self._exported_updates = learner.num_updates
         self._exported_steps = self.log.num_added
         self._saved_s = time.monotonic()
@@ -165,7 +167,7 @@ class RobotLearner:
         try:
             return self.fine_tuning.update_while(has_time)
         except DivergedError as error:
-            self.fine_tuning.restore(self._snapshots[max(self._snapshots)])
+            self._go_back_to(max(self._snapshots))
             self.paused = f"learning diverged ({error})"
             return 0
 
@@ -197,7 +199,8 @@ class RobotLearner:
         self._write_version()
         self._keep(policy)
         self._snapshots[self.version] = learner.state()
-        for version in sorted(self._snapshots)[1:-NUM_SNAPSHOTS]:
+        kept = {*self._may_come_back, *sorted(self._snapshots)[-NUM_SNAPSHOTS:]}
+        for version in self._snapshots.keys() - kept:
             del self._snapshots[version]
         self._exported_updates = learner.num_updates
         self._exported_steps = self.fine_tuning.robot_steps
@@ -210,12 +213,20 @@ class RobotLearner:
         )
         return PolicyUpdate(header=header, policy=policy)
 
+    def heed(self, status: PolicyStatus) -> None:
+        """Count versions on from those of the robot, and keep what it may come back to.
+
+        It refuses what is not above the newest version it has taken, which may be the last one of
+        a learner whose folder is lost.
+        """
+        self.version = max(self.version, status.newest_version)
+        # The good one may be as old as the robot likes; the newest are kept anyhow.
+        self._may_come_back = {0, status.good_version, status.version}
+
     def roll_back(self, status: PolicyStatus) -> None:
         """Become the learner of the policy that the robot went back to, mark the rest, pause."""
-        good = max(v for v in self._snapshots if v <= status.good_version)
-        self.fine_tuning.restore(self._snapshots[good])
-        for version in [v for v in self._snapshots if v > good]:
-            del self._snapshots[version]
+        # Of a version that an earlier process made, nothing is left but what this one began with.
+        self._go_back_to(max(v for v in self._snapshots if v <= status.good_version))
         # The last transitions of the bad window may still be on their way: another topic's.
         self._bad = status
         self.paused = f"rolled back: {status.reason}"
@@ -248,6 +259,14 @@ class RobotLearner:
             self.log.close()
             self.demonstrations.log.close()
             self.tally.close()
+
+    def _go_back_to(self, version: int) -> None:
+        """Become the learner that this version was made of; what was learned since is lost."""
+        self.fine_tuning.restore(self._snapshots[version])
+        # Its count of updates went back too: the next one is news.
+        self._exported_updates = self.fine_tuning.learner.num_updates
+        for later in [v for v in self._snapshots if v > version]:
+            del self._snapshots[later]
 
     def _let_compiled_learner_in(self) -> None:
         if self._compilation is not None:
@@ -323,13 +342,6 @@ class RobotLearner:
         obs = rows[:, self._columns["obs"]].astype(np.float32)
         np.minimum(self._obs_low, obs.min(axis=0), out=self._obs_low)
         np.maximum(self._obs_high, obs.max(axis=0), out=self._obs_high)
-
-    def count_on_from(self, version: int) -> None:
-        """Give policies versions above this one: a robot that has taken it refuses any other.
-
-        It may be the last version of a learner whose folder is lost.
-        """
-        self.version = max(self.version, version)
 
     def _write_version(self) -> None:
         draft = self.settings.folder / "version.part"

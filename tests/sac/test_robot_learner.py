@@ -132,8 +132,8 @@ def test_versions_go_on_above_what_the_robot_has_taken_from_anybody(
 ) -> None:
     with living(tmp_path, *run) as learner:
         act(learner, 25)
-        learner.count_on_from(41)
-        learner.count_on_from(7)
+        for taken in (41, 7):
+            learner.heed(PolicyStatus(version=0, good_version=0, newest_version=taken))
         assert learner.make_update(num_rollbacks=0).header.version == 42
     with living(tmp_path, *run) as learner:
         assert learner.version == 42
@@ -167,6 +167,28 @@ def test_rollback_takes_the_learner_back_and_marks_all_that_the_bad_policy_did(
             torch.testing.assert_close(now.tensors[name], tensor, rtol=0.0, atol=0.0)
         learner.resume()
         assert learner.learn_while(lambda: True) > 0
+        # Though it has made fewer updates than the one that was given up.
+        assert learner.has_news
+
+
+def test_learner_follows_the_robot_back_to_a_policy_of_long_ago(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 25)
+        states = {}
+        for _ in range(40):
+            act(learner, 1)
+            learner.learn_while(lambda: True)
+            version = learner.make_update(num_rollbacks=0).header.version
+            states[version] = learner.fine_tuning.learner.state()
+            learner.heed(PolicyStatus(version=version, good_version=min(version, 3)))
+        learner.roll_back(
+            PolicyStatus(version=3, good_version=3, bad_versions=(version,), reason="it fell")
+        )
+        now = learner.fine_tuning.learner.state()
+    for name, tensor in states[3].tensors.items():
+        torch.testing.assert_close(now.tensors[name], tensor, rtol=0.0, atol=0.0)
 
 
 def test_what_a_person_did_is_kept_once_more_and_learned_from_in_the_next_process_too(
