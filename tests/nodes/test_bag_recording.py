@@ -115,7 +115,7 @@ def converted(bag: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict:
 def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
     scene: Scene, act_on: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = scene.record(act_on, 130, signal.SIGINT)
+    bag = scene.record(act_on, 260, signal.SIGINT)
     summary = converted(bag, scene.folder / "out", capsys)
     assert summary["comparison"]["num_exact"] >= 60
     assert len(list(bag.glob("*.mcap"))) >= 2
