@@ -185,7 +185,10 @@ class LearnerNode(StandaloneNode):
     def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         assert self._learner is not None
         response.success = True
-        response.message = f"learning again; it had paused: {self._learner.paused}"
+        paused = self._learner.paused
+        response.message = (
+            f"learning again; it had paused: {paused}" if paused else "it was not paused"
+        )
         self._learner.resume()
         if self._status is not None:
             self._num_rollbacks = self._status.num_rollbacks
