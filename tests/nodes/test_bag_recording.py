@@ -34,6 +34,8 @@ pytestmark = pytest.mark.ros
 
 TASK = replace(load_task("inverted_pendulum"), max_episode_steps=40)
 PATIENCE_S = 60.0
+# Five seconds at twice real time: on a busy machine DDS takes up to three to connect a recorder.
+NUM_STEPS = 260
 OWN_TOPICS = {"/joint_states", "/joint_commands", "/policy_node/transitions", "/clock"}
 
 
@@ -76,13 +78,13 @@ class Scene:
             lambda: len(self.heard) >= number, f"{number} transitions", PATIENCE_S
         )
 
-    def record(self, act_on: str, num_steps: int, stop: signal.Signals) -> Path:
+    def record(self, act_on: str, stop: signal.Signals) -> Path:
         """Return the bag of a run in which the recorder is there first, and is stopped last."""
         bags = self.folder / "bags"
         with self.recorder(bags, f"policy:={self.policy}", "max_file_s:=1.0") as recorder:
             self.observer.wait_for_output(recorder, "recording to", PATIENCE_S)
             with self.robot(), self.node(act_on):
-                self.wait_for_steps(num_steps)
+                self.wait_for_steps(NUM_STEPS)
             if stop is signal.SIGKILL:
                 self.observer.spin_for(2.5)  # twice the period of its flushes
             status = recorder.stop(stop)
@@ -115,7 +117,7 @@ def converted(bag: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict:
 def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
     scene: Scene, act_on: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = scene.record(act_on, 260, signal.SIGINT)
+    bag = scene.record(act_on, signal.SIGINT)
     summary = converted(bag, scene.folder / "out", capsys)
     assert summary["comparison"]["num_exact"] >= 60
     assert len(list(bag.glob("*.mcap"))) >= 2
@@ -134,7 +136,7 @@ def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
 
 
 def test_standard_readers_find_every_topic_with_type_qos_and_definition(scene: Scene) -> None:
-    bag = scene.record("observation", 200, signal.SIGTERM)
+    bag = scene.record("observation", signal.SIGTERM)
     with AnyReader([bag]) as reader:
         types = {connection.topic: connection.msgtype for connection in reader.connections}
         assert set(types) >= OWN_TOPICS | {"/policy_node/contract", "/diagnostics"}
@@ -198,7 +200,7 @@ def test_bag_in_several_files_is_read_in_order(tmp_path: Path, is_killed: bool) 
 def test_recording_whose_recorder_was_killed_is_still_good(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = scene.record("observation", 60, signal.SIGKILL)
+    bag = scene.record("observation", signal.SIGKILL)
     summary = converted(bag, scene.folder / "out", capsys)
     assert summary["cut_off_bags"] == [str(bag)]
     assert summary["comparison"]["num_exact"] >= 20
