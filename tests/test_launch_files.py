@@ -211,6 +211,7 @@ def test_a_launch_records_a_bag_if_asked(policy: Path, observer: Observer, tmp_p
     with Launch(launch_file("sim"), *arguments, log=tmp_path / "log") as launch:
         robot = "recording ['joint_states'] and 'joint_commands'"
         observer.wait_until(lambda: robot in launch.output, robot)
+        observer.wait_for_state(State.PRIMARY_STATE_ACTIVE)
         assert launch.interrupt() == 0
     assert "messages on" in launch.output
     assert list(bags.glob("*/metadata.yaml"))
