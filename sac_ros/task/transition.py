@@ -95,7 +95,7 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
                 f"transition has {label} {largest:g}, expected {MAX_MAGNITUDE:g} at most; change"
                 " the units, or the weights of the reward"
             )
-    header, rest = row[: len(HEADER)], row[len(HEADER) :]
+    header = row[: len(HEADER)]
     for label, value in zip(HEADER, header, strict=True):
         if label in FLAGS and value not in (0.0, 1.0):
             raise TransitionError(f"transition has {label} {value}, expected 0 or 1")
@@ -115,9 +115,9 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
         aborted=bool(aborted),
         intervention=bool(intervention),
         policy=int(policy),
-        obs=rest[:obs_dim].astype(np.float32),
-        action=rest[obs_dim : obs_dim + action_dim],
-        next_obs=rest[obs_dim + action_dim :].astype(np.float32),
+        obs=row[parts["obs"]].astype(np.float32),
+        action=row[parts["action"]],
+        next_obs=row[parts["next_obs"]].astype(np.float32),
     )
 
 
