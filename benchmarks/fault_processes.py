@@ -19,19 +19,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import rclpy
 import yaml
 from command_judge import CommandJudge
 from faulty_world import Tally
 from random_policy import write_random_policy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, SENSOR_QOS
+from sac_ros.nodes.side_node import SideNode
 from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sim_training.ros_domain import TEST_DOMAINS, claim_domain
@@ -56,10 +53,11 @@ class Setup:
     folder: Path
 
 
-class Player:
+class Player(SideNode):
     """Plays the robot when told to, and judges the commands."""
 
     def __init__(self, setup: Setup, tally: Tally, rng: np.random.Generator) -> None:
+        super().__init__("robot")
         self.rng = rng
         self.publishes = True
         self.value = 0.0
@@ -73,21 +71,10 @@ class Player:
         """From then on, only the reaction is safe."""
         self.arrivals_s: list[float] = []
         self.are_reactions: list[bool] = []
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self.node = Node("robot", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
         self._states = self.node.create_publisher(JointState, "joint_states", SENSOR_QOS)
         self.node.create_subscription(
             Float64MultiArray, setup.task.action.topic, self._on_command, 1000
         )
-
-    def close(self) -> None:
-        """Leave ROS."""
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
 
     def run_for(self, duration_s: float) -> None:
         """Publish joints on a time grid and take in commands."""
@@ -104,8 +91,7 @@ class Player:
             if now_s >= due_s:
                 due_s = max(due_s + 1.0 / SENSOR_HZ, now_s)
                 self._publish()
-            # Zero or less would wait for ever.
-            self._executor.spin_once(timeout_sec=max(1e-4, min(due_s, end_s) - time.monotonic()))
+            self.spin_once(max(1e-4, min(due_s, end_s) - time.monotonic()))
         return True
 
     def policy_acts(self, since_s: float) -> bool:

@@ -6,21 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import rclpy
 import yaml
 from command_judge import CommandJudge, Verdicts
 from fault_processes import Setup, policy_node
 from policy_file_fuzzing import mutate
 from random_policy import write_random_policy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String, UInt8MultiArray
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, SENSOR_QOS
+from sac_ros.nodes.side_node import SideNode
 from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import load_task
 from sim_training.ros_domain import TEST_DOMAINS, claim_domain
@@ -74,20 +71,16 @@ def send_garbage(folder: Path, duration_s: float, seed: int) -> GarbageResult:
     )
 
 
-class _Sender:
+class _Sender(SideNode):
     """Publishes serialised messages, good and damaged, and judges every command."""
 
     def __init__(self, setup: Setup, rng: np.random.Generator) -> None:
+        super().__init__("stranger")
         self._rng = rng
         self.verdicts = Verdicts()
         self._judge = CommandJudge(setup.task, self.verdicts)
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self._node = Node("stranger", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._states = self._node.create_publisher(JointState, "joint_states", SENSOR_QOS)
-        make = self._node.create_publisher
+        self._states = self.node.create_publisher(JointState, "joint_states", SENSOR_QOS)
+        make = self.node.create_publisher
         self._others = {
             "policy_update": (
                 make(UInt8MultiArray, "stranger/policy_update", LATCHED_QOS),
@@ -101,15 +94,9 @@ class _Sender:
             "estop": (make(Bool, "estop", LATCHED_QOS), serialize_message(Bool(data=False))),
         }
         self.sent = dict.fromkeys(["joint_states", *self._others], 0)
-        self._node.create_subscription(
+        self.node.create_subscription(
             Float64MultiArray, setup.task.action.topic, self._on_command, 100
         )
-
-    def close(self) -> None:
-        """Leave ROS."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
 
     def send_good_until_it_acts(self) -> bool:
         """Publish healthy joints until a fresh command comes; raise InputError if none does."""
@@ -120,7 +107,7 @@ class _Sender:
                     return False
                 raise InputError(f"no command within {STARTUP_S} s")
             self._states.publish(self._good())
-            self._executor.spin_once(timeout_sec=0.01)
+            self.spin_once(0.01)
         return True
 
     def send_for(self, duration_s: float) -> None:
@@ -137,7 +124,7 @@ class _Sender:
             garbage = content[:4] if name == "estop" else mutate(content, self._rng)
             publisher.publish(garbage)
             self.sent[name] += 1
-            self._executor.spin_once(timeout_sec=0.001)
+            self.spin_once(0.001)
 
     def _good(self) -> JointState:
         message = JointState(name=["shoulder", "elbow"])

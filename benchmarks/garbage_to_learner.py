@@ -5,19 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from learning_robot import wait_for_log
 from policy_file_fuzzing import mutate
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Float64MultiArray, String
 from untrained_run import write_untrained_run
 
 from sac_ros.nodes.message_conversion import transition_message
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
+from sac_ros.nodes.side_node import SideNode
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sac_ros.task.transition import Transition
@@ -77,32 +74,22 @@ def send_garbage_to_learner(folder: Path, duration_s: float, seed: int) -> Learn
     )
 
 
-class _Stranger:
+class _Stranger(SideNode):
     """In the place of a policy node: a robot that reports good steps and nonsense."""
 
     def __init__(self, task: TaskSpec, rng: np.random.Generator) -> None:
+        super().__init__("stranger")
         self._task, self._rng = task, rng
         self.num_sent = 0
         self._step = 0
         self.learning: dict[str, str] = {}
         """The learner's newest diagnostics."""
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self._node = Node("stranger", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        make = self._node.create_publisher
+        make = self.node.create_publisher
         self._transitions = make(Float64MultiArray, "~/transitions", TRANSITION_QOS)
         self._status = make(String, "~/policy_status", LATCHED_QOS)
         status = PolicyStatus(version=0, good_version=0, baseline_return=1.0, bound=0.5)
         self._good_status = serialize_message(String(data=status.to_json()))
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-
-    def close(self) -> None:
-        """Leave ROS."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def send_good_until_it_learns(self) -> bool:
         """Report good steps until they have led to updates; raise DemoError if none ever did."""
@@ -114,7 +101,7 @@ class _Stranger:
                     return False
                 raise DemoError(f"the learner made no update within {PATIENCE_S} s")
             self._transitions.publish(self._good())
-            self._executor.spin_once(timeout_sec=0.02)
+            self.spin_once(0.02)
         return True
 
     def send_for(self, duration_s: float) -> None:
@@ -128,7 +115,7 @@ class _Stranger:
             self._transitions.publish(message)
             self._status.publish(mutate(self._good_status, self._rng))
             self.num_sent += 1
-            self._executor.spin_once(timeout_sec=PERIOD_S)
+            self.spin_once(PERIOD_S)
 
     def _good(self) -> Float64MultiArray:
         self._step += 1

@@ -48,13 +48,35 @@ class _Topic:
     num_messages: int = 0
 
 
+@dataclass
+class _Span:
+    """When messages were received, and how many."""
+
+    first_ns: int = 2**63 - 1
+    last_ns: int = 0
+    num_messages: int = 0
+
+    def add(self, received_ns: int) -> None:
+        self.first_ns = min(self.first_ns, received_ns)
+        self.last_ns = max(self.last_ns, received_ns)
+        self.num_messages += 1
+
+    def metadata(self) -> dict[str, object]:
+        """Return it in rosbag2's words."""
+        started_ns = self.first_ns if self.num_messages else 0
+        return {
+            "starting_time": {"nanoseconds_since_epoch": started_ns},
+            "duration": {"nanoseconds": max(0, self.last_ns - started_ns)},
+            "message_count": self.num_messages,
+        }
+
+
 class _McapFile:
     """One file of a bag."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.num_messages = 0
-        self.first_ns, self.last_ns = 2**63 - 1, 0
+        self.span = _Span()
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}
         self._file: BinaryIO = path.open("xb")
@@ -77,9 +99,7 @@ class _McapFile:
         self._writer.add_message(
             self._channels[topic], log_time=received_ns, data=content, publish_time=sent_ns
         )
-        self.num_messages += 1
-        self.first_ns = min(self.first_ns, received_ns)
-        self.last_ns = max(self.last_ns, received_ns)
+        self.span.add(received_ns)
 
     def flush(self) -> None:
         self._writer.flush()
@@ -97,9 +117,6 @@ class _McapFile:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def span(self) -> dict[str, object]:
-        return _span(self.first_ns, self.last_ns, self.num_messages)
-
 
 class BagWriter:
     """One bag: a folder with MCAP files, which follow one another, and metadata.yaml."""
@@ -115,8 +132,8 @@ class BagWriter:
         self._max_file_s = max_file_s
         self._types = get_typestore(Stores.ROS2_KILTED)
         self._topics: dict[str, _Topic] = {}
-        self._finished: list[tuple[Path, dict[str, object]]] = []
-        self._first_ns, self._last_ns = 2**63 - 1, 0
+        self._finished: list[tuple[Path, _Span]] = []
+        self._span = _Span()
         with self._refusing():
             folder.mkdir(parents=True)
             self._file = self._next_file()
@@ -145,19 +162,18 @@ class BagWriter:
     @property
     def num_messages(self) -> int:
         """How many were written."""
-        return sum(topic.num_messages for topic in self._topics.values())
+        return self._span.num_messages
 
     def write(self, topic: str, content: bytes, *, received_ns: int, sent_ns: int) -> None:
         """Add one serialised message (CDR), with its times since the epoch."""
         with self._refusing():
-            if 1e-9 * (received_ns - self._file.first_ns) >= self._max_file_s:
+            if 1e-9 * (received_ns - self._file.span.first_ns) >= self._max_file_s:
                 self._file.finish(self._metadata())
-                self._finished.append((self._file.path, self._file.span()))
+                self._finished.append((self._file.path, self._file.span))
                 self._file = self._next_file()
             self._file.write(topic, content, received_ns, sent_ns)
         self._topics[topic].num_messages += 1
-        self._first_ns = min(self._first_ns, received_ns)
-        self._last_ns = max(self._last_ns, received_ns)
+        self._span.add(received_ns)
 
     def flush(self) -> None:
         """Bring everything so far out of this process; raise BagWriteError."""
@@ -192,12 +208,12 @@ class BagWriter:
 
     def _metadata(self) -> dict[str, object]:
         """Return what rosbag2 keeps about a bag."""
-        files = [*self._finished, (self._file.path, self._file.span())]
+        files = [*self._finished, (self._file.path, self._file.span)]
         return {
             "version": BAG_VERSION,
             "storage_identifier": "mcap",
             "relative_file_paths": [path.name for path, _ in files],
-            **_span(self._first_ns, self._last_ns, self.num_messages),
+            **self._span.metadata(),
             "topics_with_message_count": [
                 {
                     "topic_metadata": {
@@ -213,7 +229,7 @@ class BagWriter:
             ],
             "compression_format": "",
             "compression_mode": "",
-            "files": [{"path": path.name, **span} for path, span in files],
+            "files": [{"path": path.name, **span.metadata()} for path, span in files],
             "custom_data": None,
             "ros_distro": self._ros_distro,
         }
@@ -228,16 +244,6 @@ class BagWriter:
                 f"cannot write the bag {self.folder} ({error.strerror}); give a folder that can be"
                 " written, with room"
             ) from error
-
-
-def _span(first_ns: int, last_ns: int, num_messages: int) -> dict[str, object]:
-    """Return when messages were received, as rosbag2 tells it."""
-    started_ns = first_ns if num_messages else 0
-    return {
-        "starting_time": {"nanoseconds_since_epoch": started_ns},
-        "duration": {"nanoseconds": max(0, last_ns - started_ns)},
-        "message_count": num_messages,
-    }
 
 
 def _qos_mapping(offered: OfferedQos) -> dict[str, object]:

@@ -10,7 +10,7 @@ from sac_ros.bags.bag_reader import BagError
 from sac_ros.bags.recorded_run import RecordedRun, Tick
 from sac_ros.bags.sampler import Sampler
 from sac_ros.policy.observation_pacer import ObservationPacer
-from sac_ros.task.action import ActionScaling
+from sac_ros.task.action import ActionScaling, exceeds_limits
 from sac_ros.task.experience import Experience
 from sac_ros.task.observation import ObservationError
 from sac_ros.task.task_spec import TaskSpec
@@ -22,8 +22,6 @@ GAP_PERIODS = 1.5
 """...if the sensors' stamps, in control periods, say so too."""
 FAST, SLOW = 0.75, 1.35
 """Interval of the commands, in control periods, from which they are thinned out, or refused."""
-ACTION_TOLERANCE = 1e-6
-"""How far beyond its limits a command may be, in actions, for what its way here has rounded."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ class Replay:
         if tick.command is None:
             self.left_out["commands that are missing or none of this task"] += 1
             return False
-        if np.abs(self._scaling.to_action(tick.command)).max() > 1.0 + ACTION_TOLERANCE:
+        if exceeds_limits(self._scaling.to_action(tick.command)):
             self.left_out["commands outside of the task's limits"] += 1
             return False
         return True

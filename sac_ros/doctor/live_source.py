@@ -2,9 +2,6 @@
 
 import time
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
@@ -12,6 +9,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sac_ros.doctor.recording import Endpoint, Recording, Sample, TopicRecord
 from sac_ros.nodes.message_conversion import message_class
 from sac_ros.nodes.message_stamp import stamp_s
+from sac_ros.nodes.side_node import SideNode
 from sac_ros.task.task_spec import TaskSpec
 
 NAME = "sac_ros_doctor"
@@ -23,11 +21,8 @@ DISCOVERY_S = 5.0
 
 def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
     """Return what the task's topics bring in `duration_s`, and who is on them."""
-    context = Context()
-    rclpy.init(context=context)
-    node = Node(NAME, context=context, namespace=namespace)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
+    listener = SideNode(NAME, namespace)
+    node = listener.node
     records = {reading.topic: TopicRecord() for reading in task.readings}
     types: dict[str, str] = {reading.topic: reading.type for reading in task.readings}
     records.setdefault(task.action.topic, TopicRecord())
@@ -35,19 +30,17 @@ def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
     try:
         for topic, type_name in types.items():
             _subscribe(node, topic, type_name, records[topic])
-        _spin(executor, DISCOVERY_S, records, until_all_heard=[r.topic for r in task.readings])
+        _spin(listener, DISCOVERY_S, records, until_all_heard=[r.topic for r in task.readings])
         for record in records.values():
             record.samples.clear()
         began_s = time.monotonic()
-        _spin(executor, duration_s, records, until_all_heard=[])
+        _spin(listener, duration_s, records, until_all_heard=[])
         heard_s = time.monotonic() - began_s
         for topic, record in records.items():
             record.publishers = _endpoints(node.get_publishers_info_by_topic(topic))
             record.subscribers = _endpoints(node.get_subscriptions_info_by_topic(topic))
     finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+        listener.close()
     return Recording(
         source=f"live topics for {heard_s:.1f} s",
         duration_s=heard_s,
@@ -67,14 +60,14 @@ def _subscribe(node: Node, topic: str, type_name: str, record: TopicRecord) -> N
 
 
 def _spin(
-    executor: SingleThreadedExecutor,
+    listener: SideNode,
     duration_s: float,
     records: dict[str, TopicRecord],
     until_all_heard: list[str],
 ) -> None:
     end_s = time.monotonic() + duration_s
     while (left_s := end_s - time.monotonic()) > 0.0:
-        executor.spin_once(timeout_sec=min(0.05, left_s))
+        listener.spin_once(min(0.05, left_s))
         if until_all_heard and all(records[topic].samples for topic in until_all_heard):
             return
 

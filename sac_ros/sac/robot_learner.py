@@ -38,13 +38,12 @@ from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.transition_log import Mark, TransitionLog
 from sac_ros.sac.transition_rows import add_rows
+from sac_ros.task.action import exceeds_limits
 from sac_ros.task.transition import Transition, TransitionError, columns
 
 NUM_SNAPSHOTS = 16
 """Learners of the newest policies that are kept, to go back to."""
 SAVE_PERIOD_S = 30.0
-ACTION_TOLERANCE = 1e-6
-"""What the way from action to command and back may round."""
 PACKAGES = ("sac_ros", "torch", "numpy", "onnx", "onnxruntime")
 
 
@@ -136,7 +135,7 @@ class RobotLearner:
         Raises TransitionError or NonFiniteTransitionError for one that is refused, which changes
         nothing, and TransitionLogError (full disk) for one that is learned from but not kept.
         """
-        if np.abs(transition.action).max() > 1.0 + ACTION_TOLERANCE:
+        if exceeds_limits(transition.action):
             raise TransitionError(f"the action {transition.action} lies outside of [-1, 1]")
         self.fine_tuning.add(transition)
         self._first_of_version.setdefault(transition.policy, self.log.num_added)

@@ -9,6 +9,14 @@ from numpy.typing import NDArray
 
 from sac_ros.task.action_spec import ActionSpec
 
+ROUNDING = 1e-6
+"""What the way from an action to a command and back may add to it."""
+
+
+def exceeds_limits(action: NDArray[np.floating]) -> bool:
+    """Say whether an action [A] lies outside of [-1, 1], by more than its way here has rounded."""
+    return bool(np.abs(action).max() > 1.0 + ROUNDING)
+
 
 class ActionScaling:
     """The linear map that takes -1 to `low` and +1 to `high`, entry by entry."""

@@ -10,12 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-import rclpy
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState, GetState
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+
+from sac_ros.nodes.side_node import SideNode
 
 PATIENCE_S = 20.0
 ANSWER_TIMEOUT_S = 2.0
@@ -72,21 +70,11 @@ class NodeProcess:
             raise
 
 
-class Observer:
+class Observer(SideNode):
     """A node in the test's process, spun only while the test waits for something."""
 
     def __init__(self) -> None:
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self.node = Node("observer", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-
-    def close(self) -> None:
-        """Leave ROS."""
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
+        super().__init__("observer")
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S
@@ -95,7 +83,7 @@ class Observer:
         deadline_s = time.monotonic() + patience_s
         while not condition():
             assert time.monotonic() < deadline_s, f"waited in vain for {what}"
-            self._executor.spin_once(timeout_sec=0.02)
+            self.spin_once(0.02)
 
     def wait_for_output(
         self, process: NodeProcess, text: str, patience_s: float = PATIENCE_S
@@ -107,7 +95,7 @@ class Observer:
         """Spin for a while: only to see that something does not happen."""
         deadline_s = time.monotonic() + duration_s
         while time.monotonic() < deadline_s:
-            self._executor.spin_once(timeout_sec=0.02)
+            self.spin_once(0.02)
 
     def call(self, service_type: type, name: str, request: object) -> object:
         """Call a service that may be called twice, and return its response.
@@ -122,7 +110,7 @@ class Observer:
                 future = client.call_async(request)
                 retry_s = time.monotonic() + ANSWER_TIMEOUT_S
                 while not future.done() and time.monotonic() < retry_s:
-                    self._executor.spin_once(timeout_sec=0.02)
+                    self.spin_once(0.02)
                 if future.done():
                     return future.result()
             raise AssertionError(f"waited in vain for an answer of {name}")

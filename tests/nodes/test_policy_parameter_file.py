@@ -5,13 +5,11 @@ import yaml
 
 pytest.importorskip("rclpy")
 
-import rclpy
-from rclpy.context import Context
-from rclpy.node import Node
 from source_tree import ROOT
 
 from sac_ros.nodes.declared_parameters import declare
 from sac_ros.nodes.node_parameters import PARAMETERS
+from sac_ros.nodes.side_node import SideNode
 
 pytestmark = pytest.mark.ros
 
@@ -21,9 +19,8 @@ LEFT_OUT = {"autostart"}
 
 def test_it_holds_every_parameter_of_the_policy_node_with_its_default() -> None:
     content = yaml.safe_load((ROOT / "config" / "policy_node.yaml").read_text())
-    context = Context()
-    rclpy.init(context=context)
-    node = Node("policy_node", context=context)
+    side = SideNode("policy_node")
+    node = side.node
     names_of_rclpy = set(node.get_parameters_by_prefix(""))
     try:
         declare(node, PARAMETERS)
@@ -33,7 +30,6 @@ def test_it_holds_every_parameter_of_the_policy_node_with_its_default() -> None:
             if name not in names_of_rclpy | LEFT_OUT
         }
     finally:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+        side.close()
 
     assert content == {"/**/policy_node": {"ros__parameters": defaults}}
