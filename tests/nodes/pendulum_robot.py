@@ -1,7 +1,10 @@
 """A pendulum played by the test: it publishes joints when told to, and remembers every command."""
 
+from pathlib import Path
+
 import numpy as np
-from ros_processes import Observer
+from linear_policy import write_linear_policy
+from ros_processes import NodeProcess, Observer
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -11,6 +14,20 @@ TASK = load_task("inverted_pendulum")
 # Always asks for half of the full force, so that the safe command (0 N) can be told apart.
 GAIN = np.array([[0.0, 0.0, 0.0, np.arctanh(0.5)]])
 HALF_FORCE_N = 150.0
+BY_OBSERVATION = (
+    "act_on:=observation",
+    "max_age_s:=5.0",  # a pause of this machine is no fault of a sensor
+)
+
+
+def write_pendulum_policy(path: Path) -> Path:
+    """Write the policy that asks for half of the force, and return its path."""
+    return write_linear_policy(path, TASK, GAIN)
+
+
+def started(policy: Path, log: Path, *parameters: str) -> NodeProcess:
+    """Start a policy node that configures and activates itself."""
+    return NodeProcess("policy_node", f"policy:={policy}", "autostart:=true", *parameters, log=log)
 
 
 class Robot:
@@ -41,13 +58,13 @@ class Robot:
             )
         )
 
-    def drive(self, wanted: float, **message: object) -> None:
+    def drive(self, wanted: float, tolerance: float = 1e-3, **message: object) -> None:
         """Publish joints until this command comes back."""
         self.commands.clear()
 
         def answered() -> bool:
             self.send(**message)  # type: ignore[arg-type]
-            return bool(self.commands) and abs(self.commands[-1][0] - wanted) < 1e-3
+            return bool(self.commands) and abs(self.commands[-1][0] - wanted) < tolerance
 
         self.observer.wait_until(answered, f"command {wanted}")
 

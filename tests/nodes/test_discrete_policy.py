@@ -8,9 +8,7 @@ import torch
 
 pytest.importorskip("rclpy")
 
-from ros_processes import NodeProcess, observing
-from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from pendulum_robot import BY_OBSERVATION, Robot, started
 
 from sac_ros.policy.contract import Provenance
 from sac_ros.sac.algorithms import Dimensions
@@ -55,35 +53,12 @@ def write_policy(path: Path) -> None:
     )
 
 
-def test_node_commands_the_force_of_the_likeliest_choice(tmp_path: Path) -> None:
+def test_node_commands_the_force_of_the_likeliest_choice(
+    robot: Robot, log: Path, tmp_path: Path
+) -> None:
     write_policy(tmp_path / "policy.onnx")
-    commands: list[float] = []
-    with (
-        observing() as observer,
-        NodeProcess(
-            "policy_node",
-            f"policy:={tmp_path / 'policy.onnx'}",
-            "task:=inverted_pendulum_three_forces",
-            "act_on:=observation",
-            "autostart:=true",
-            "max_age_s:=5.0",  # a pause of this machine is no fault of a sensor
-            log=tmp_path / "policy_node.log",
-        ),
-    ):
-        node = observer.node
-        node.create_subscription(
-            Float64MultiArray, "joint_commands", lambda m: commands.append(m.data[0]), 10
-        )
-        publisher = node.create_publisher(JointState, "joint_states", 10)
-        observer.wait_until_active()
+    with started(tmp_path / "policy.onnx", log, *BY_OBSERVATION, f"task:={TASK.name}"):
+        robot.observer.wait_until_active()
         for pole_velocity, force_n in ((1.0, 50.0), (-1.0, -50.0), (0.02, 0.0), (0.3, 50.0)):
-            message = JointState(
-                name=["slider", "hinge"], position=[0.0, 0.0], velocity=[0.0, pole_velocity]
-            )
-
-            def commanded(message: JointState = message, force_n: float = force_n) -> bool:
-                publisher.publish(message)
-                return bool(commands) and commands[-1] == pytest.approx(force_n, abs=1e-9)
-
-            observer.wait_until(commanded, f"{force_n} N")
-    assert set(np.round(commands, 9)) == {-50.0, 0.0, 50.0}
+            robot.drive(force_n, tolerance=1e-9, velocity=(0.0, pole_velocity))
+            assert {round(force, 9) for (force,) in robot.commands} <= {-50.0, 0.0, 50.0}

@@ -1,20 +1,19 @@
 """People and raters in a robot's episodes, with the policy node as a process over DDS."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy")
 
+import pendulum_robot
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.msg import Transition as StateChange
-from linear_policy import write_linear_policy
-from pendulum_robot import GAIN, HALF_FORCE_N, TASK, Robot
+from pendulum_robot import HALF_FORCE_N, TASK, Robot
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_processes import NodeProcess, observing
+from ros_processes import NodeProcess
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
@@ -124,31 +123,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
-    with observing() as observer:
-        yield Scene(Robot(observer))
-
-
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    return write_linear_policy(tmp_path / "policy.onnx", TASK, GAIN)
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "policy_node.log"
+def scene(robot: Robot) -> Scene:
+    return Scene(robot)
 
 
 def started(policy: Path, log: Path, *parameters: str) -> NodeProcess:
-    return NodeProcess(
-        "policy_node",
-        f"policy:={policy}",
-        "autostart:=true",
-        *QUICK,
-        *PATIENT,
-        *parameters,
-        log=log,
-    )
+    return pendulum_robot.started(policy, log, *QUICK, *PATIENT, *parameters)
 
 
 def test_person_takes_over_is_recorded_as_executed_and_hands_back_by_letting_go(

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +10,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from lifecycle_msgs.msg import State, Transition
-from linear_policy import write_linear_policy
-from pendulum_robot import GAIN, HALF_FORCE_N, TASK, Robot
-from ros_processes import NodeProcess, observing
+from pendulum_robot import HALF_FORCE_N, Robot, started
+from ros_processes import NodeProcess
 
 pytestmark = pytest.mark.ros
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    with observing() as observer:
-        yield Robot(observer)
-
-
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    return write_linear_policy(tmp_path / "policy.onnx", TASK, GAIN)
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "policy_node.log"
-
-
-def started(policy: Path, log: Path, *parameters: str) -> NodeProcess:
-    return NodeProcess("policy_node", f"policy:={policy}", "autostart:=true", *parameters, log=log)
 
 
 @pytest.mark.parametrize("act_on", ["timer", "observation"])

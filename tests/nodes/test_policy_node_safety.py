@@ -1,7 +1,6 @@
 """The policy node's ways to be stopped, watched and tried out, as a process over DDS."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
-from linear_policy import write_linear_policy
-from pendulum_robot import GAIN, HALF_FORCE_N, TASK, Robot
+from pendulum_robot import HALF_FORCE_N, Robot, started
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_processes import NodeProcess, observing
+from ros_processes import NodeProcess
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -26,26 +24,6 @@ pytestmark = pytest.mark.ros
 BEST_EFFORT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 URDF = """<robot name="cart"><joint name="slider" type="prismatic">
 <limit lower="-1" upper="1" velocity="50" effort="60"/></joint></robot>"""
-
-
-@pytest.fixture
-def robot() -> Iterator[Robot]:
-    with observing() as observer:
-        yield Robot(observer)
-
-
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    return write_linear_policy(tmp_path / "policy.onnx", TASK, GAIN)
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "policy_node.log"
-
-
-def started(policy: Path, log: Path, *parameters: str) -> NodeProcess:
-    return NodeProcess("policy_node", f"policy:={policy}", "autostart:=true", *parameters, log=log)
 
 
 def drive_for(robot: Robot, duration_s: float) -> None:
