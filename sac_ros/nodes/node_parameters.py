@@ -196,7 +196,7 @@ PARAMETERS = (
     Parameter(
         "guard_window",
         3,
-        "Episodes whose mean return is compared with the reference.",
+        "Newest episodes of which no more than half may return less than the bound; 1: none may.",
         (1, 1000),
     ),
     Parameter(

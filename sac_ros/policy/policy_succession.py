@@ -97,8 +97,8 @@ class PolicySuccession:
                 self._versions_since_good.clear()
             return None
         self._reason = (
-            f"version {running.version} returned {episode_return:.1f}, the last"
-            f" episodes {self._guard.rolling:.1f} on average; the bound is {bound:.1f}"
+            f"version {running.version} returned {episode_return:.1f}, the median of the last"
+            f" episodes is {self._guard.rolling:.1f}; the bound is {bound:.1f}"
         )
         self._bad_versions = tuple(dict.fromkeys((*self._versions_since_good, running.version)))
         if running is self._good:

@@ -12,7 +12,7 @@ class GuardSettings:
     baseline_episodes: int = 3
     """Episodes with the policy as it came, before any other is let in."""
     window: int = 3
-    """Episodes whose mean return must not fall below the bound."""
+    """Newest episodes of which no more than half may return less than the bound."""
     max_drop: float = 0.2
     """Share of the reference return that the bound lies below it."""
 
@@ -28,10 +28,11 @@ class GuardSettings:
 class ReturnGuard:
     """Judges each episode by what came before it.
 
-    The reference is the baseline's mean, or the best mean of a whole window since, if that is
+    The reference is the baseline's mean, or the best median of a whole window since, if that is
     better: what has been won is guarded too. The bound lies `max_drop` of the reference below it,
-    and at least two standard deviations of the baseline. It is broken by the mean of a whole
-    window, or by a single episode twice as far below the reference.
+    and at least two standard deviations of the baseline. It is broken when more than half of a
+    window lies below it: a robot that slips once has no bad policy, and a pause that waits for a
+    person ends the learning of a good one.
     """
 
     def __init__(self, settings: GuardSettings) -> None:
@@ -52,13 +53,13 @@ class ReturnGuard:
 
     @property
     def bound(self) -> float | None:
-        """Least mean return of a window."""
+        """Return below which an episode counts against the policies."""
         return self._reference - self._margin if self.is_ready else None
 
     @property
     def rolling(self) -> float | None:
-        """Mean return of the newest episodes with other policies."""
-        return statistics.fmean(self._recent) if self._recent else None
+        """Median return of the newest episodes with other policies."""
+        return statistics.median(self._recent) if self._recent else None
 
     def add_baseline(self, episode_return: float) -> None:
         """Count an episode of the policy as it came."""
@@ -70,14 +71,11 @@ class ReturnGuard:
         """Count an episode of another policy; say whether the bound is broken now."""
         assert self.is_ready
         self._recent.append(episode_return)
-        mean = statistics.fmean(self._recent)
-        if episode_return < self._reference - 2.0 * self._margin:
+        num_below = sum(recent < self._reference - self._margin for recent in self._recent)
+        if 2 * num_below > self._settings.window:
             return True
-        if len(self._recent) < self._settings.window:
-            return False
-        if mean < self._reference - self._margin:
-            return True
-        self._reference = max(self._reference, mean)
+        if len(self._recent) == self._settings.window:
+            self._reference = max(self._reference, statistics.median(self._recent))
         return False
 
     def is_good(self, episode_return: float) -> bool:
