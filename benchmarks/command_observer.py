@@ -39,6 +39,8 @@ class NodeReport:
     late_ticks: int
     garbage_p99_ms: float
     garbage_max_ms: float
+    garbage_work_ms: float
+    """Most processor time of one collection since activation."""
     num_collections: int
 
 
@@ -210,6 +212,7 @@ class CommandObserver:
                 late_ticks=int(loop["late ticks"]),
                 garbage_p99_ms=float(garbage["p99 [ms]"]),
                 garbage_max_ms=float(garbage["max [ms]"]),
+                garbage_work_ms=float(garbage["most processor time since activation [ms]"]),
                 num_collections=int(garbage["collections since activation"]),
             )
         )

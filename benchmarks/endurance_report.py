@@ -16,8 +16,9 @@ from standstills import Spans, describe
 MAX_GROWTH = 0.02
 """Share by which any process's own memory may grow after the warm-up."""
 MAX_GARBAGE_PERIODS = 0.5
-"""Longest pause of the policy node's garbage collector, in control periods: a longer one would
-make a missed tick by itself."""
+"""Most processor time of one collection of the policy node's garbage, in control periods: a longer
+one would make a missed tick by itself. In a pause that lasts longer than that somebody else ran, as
+in any other moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +91,13 @@ def conclude(
     elapsed_s = warm[-1].at_s - warm[0].at_s
     ticks = observer.missed_ticks(begin_ns, standstills)
     reports = [report for report in observer.reports if report.stamp_ns >= begin_ns]
-    garbage_max_ms = max(report.garbage_max_ms for report in reports)
+    garbage_work_ms = reports[-1].garbage_work_ms
     first, last = warm[0].learning, warm[-1].learning
     loads = [sample.load_average_1min for sample in samples]
     goals = {
         "memory": all(one.share <= MAX_GROWTH for one in grown.values()),
         "missed_ticks": ticks.unseen == 0,
-        "garbage": garbage_max_ms <= 1e3 * MAX_GARBAGE_PERIODS * observer.period_s,
+        "garbage": garbage_work_ms <= 1e3 * MAX_GARBAGE_PERIODS * observer.period_s,
     }
     return {
         "goals_hold": all(goals.values()),
@@ -115,7 +116,8 @@ def conclude(
         "period_ms": _spread(observer.periods_ms(begin_ns)),
         "garbage": {
             "collections": reports[-1].num_collections - reports[0].num_collections,
-            "longest_ms": garbage_max_ms,
+            "most_processor_time_ms": garbage_work_ms,
+            "longest_ms": max(report.garbage_max_ms for report in reports),
             "p99_of_seconds_longest_ms": float(
                 np.percentile([report.garbage_max_ms for report in reports], 99)
             ),

@@ -14,17 +14,20 @@ class GarbagePauses:
     """Times every collection, whichever thread it happens in: all threads wait for it."""
 
     def __init__(self) -> None:
-        self._began_s = 0.0
+        self._began_s = self._work_began_s = 0.0
         self._pauses_s = array("d")
         self.num_collections = 0
         """Since `start`."""
         self.longest_ms = 0.0
         """Since `start`."""
+        self.longest_work_ms = 0.0
+        """Processor time of one collection since `start`; a pause may be longer than that because
+        somebody else ran in the middle of it."""
 
     def start(self) -> None:
         """Begin to listen to the collector, and to count from zero."""
         self._pauses_s = array("d")
-        self.num_collections, self.longest_ms = 0, 0.0
+        self.num_collections, self.longest_ms, self.longest_work_ms = 0, 0.0, 0.0
         if self._note not in gc.callbacks:
             gc.callbacks.append(self._note)
 
@@ -40,10 +43,12 @@ class GarbagePauses:
 
     def _note(self, phase: str, info: Mapping[str, int]) -> None:
         if phase == "start":
-            self._began_s = time.perf_counter()
+            self._began_s, self._work_began_s = time.perf_counter(), time.thread_time()
             return
         pause_s = time.perf_counter() - self._began_s
+        work_s = time.thread_time() - self._work_began_s
         self.num_collections += 1
+        self.longest_work_ms = max(self.longest_work_ms, 1e3 * work_s)
         self.longest_ms = max(self.longest_ms, 1e3 * pause_s)
         if len(self._pauses_s) < MAX_SAMPLES:
             self._pauses_s.append(pause_s)

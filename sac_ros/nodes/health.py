@@ -115,7 +115,7 @@ def inference_status(task: TaskSpec, report: LoopReport) -> Status:
 
 
 def garbage_status(
-    task: TaskSpec, pauses: Spread, num_collections: int, longest_ms: float
+    task: TaskSpec, pauses: Spread, num_collections: int, longest_ms: float, longest_work_ms: float
 ) -> Status:
     """Say how long Python's garbage collector held up the control loop."""
     share = pauses.max_ms / (1e3 * task.control_period_s)
@@ -132,6 +132,7 @@ def garbage_status(
             "max [ms]": f"{pauses.max_ms:.3f}",
             "collections since activation": num_collections,
             "longest since activation [ms]": f"{longest_ms:.3f}",
+            "most processor time since activation [ms]": f"{longest_work_ms:.3f}",
         },
     )
 

@@ -75,6 +75,7 @@ class NodeHealth:
                 self._garbage.report(),
                 self._garbage.num_collections,
                 self._garbage.longest_ms,
+                self._garbage.longest_work_ms,
             ),
             *identity,
         ]

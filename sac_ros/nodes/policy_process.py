@@ -6,6 +6,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.declared_parameters import flag
+from sac_ros.nodes.heap import give_back_large_blocks
 from sac_ros.nodes.node_process import run_process
 from sac_ros.nodes.policy_node import PolicyNode
 
@@ -35,4 +36,5 @@ class PolicyProcess:
 
 def main() -> int:
     """Run until SIGINT or SIGTERM; return the exit status."""
+    give_back_large_blocks()
     return run_process(PolicyProcess)
