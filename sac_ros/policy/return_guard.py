@@ -1,8 +1,13 @@
 """Whether what a robot earns with new policies is still good enough to go on with them."""
 
+import math
 import statistics
 from collections import deque
 from dataclasses import dataclass
+
+KEPT_GAIN = 0.5
+"""Share of what has been won that is guarded. Returns of policies that are being learned go up and
+down by more than `max_drop`: guarded whole, their best would end the learning that made it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +33,17 @@ class GuardSettings:
 class ReturnGuard:
     """Judges each episode by what came before it.
 
-    The reference is the baseline's mean, or the best median of a whole window since, if that is
-    better: what has been won is guarded too. The bound lies `max_drop` of the reference below it,
-    and at least two standard deviations of the baseline. It is broken when more than half of a
-    window lies below it: a robot that slips once has no bad policy, and a pause that waits for a
-    person ends the learning of a good one.
+    The reference is the baseline's mean and half of what the best window's median has won since.
+    The bound lies `max_drop` of the reference below it, and at least two standard deviations of the
+    baseline. It is broken when more than half of a window lies below it: a robot that slips once
+    has no bad policy, and a pause that waits for a person ends the learning of a good one.
     """
 
     def __init__(self, settings: GuardSettings) -> None:
         self._settings = settings
         self._baseline: list[float] = []
+        self._best = -math.inf
         self._recent: deque[float] = deque(maxlen=settings.window)
-        self._reference = 0.0
 
     @property
     def is_ready(self) -> bool:
@@ -65,7 +69,6 @@ class ReturnGuard:
         """Count an episode of the policy as it came."""
         if not self.is_ready:
             self._baseline.append(episode_return)
-            self._reference = statistics.fmean(self._baseline)
 
     def is_broken_by(self, episode_return: float) -> bool:
         """Count an episode of another policy; say whether the bound is broken now."""
@@ -75,7 +78,7 @@ class ReturnGuard:
         if 2 * num_below > self._settings.window:
             return True
         if len(self._recent) == self._settings.window:
-            self._reference = max(self._reference, statistics.median(self._recent))
+            self._best = max(self._best, statistics.median(self._recent))
         return False
 
     def is_good(self, episode_return: float) -> bool:
@@ -89,6 +92,11 @@ class ReturnGuard:
     def forget_window(self) -> None:
         """Judge anew after a rollback."""
         self._recent.clear()
+
+    @property
+    def _reference(self) -> float:
+        baseline = statistics.fmean(self._baseline)
+        return baseline + KEPT_GAIN * max(0.0, self._best - baseline)
 
     @property
     def _margin(self) -> float:
