@@ -183,8 +183,8 @@ PARAMETERS = (
     Parameter(
         "max_drop",
         0.2,
-        "A new policy's mean return may lie this share of the reference return below it; then the"
-        " last good policy comes back.",
+        "A new policy's return may lie this share of the baseline return below it; then the last"
+        " good policy comes back.",
         (0.001, 0.999),
     ),
     Parameter(

@@ -5,9 +5,8 @@ import statistics
 from collections import deque
 from dataclasses import dataclass
 
-KEPT_GAIN = 0.5
-"""Share of what has been won that is guarded. Returns of policies that are being learned go up and
-down by more than `max_drop`: guarded whole, their best would end the learning that made it."""
+GOOD_GAIN = 0.5
+"""Share of what has been won that a policy must earn to be one to come back to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class GuardSettings:
     window: int = 3
     """Newest episodes of which no more than half may return less than the bound."""
     max_drop: float = 0.2
-    """Share of the reference return that the bound lies below it."""
+    """Share of the baseline's mean that the bound lies below it."""
 
     def __post_init__(self) -> None:
         """Refuse, by name, what bounds nothing."""
@@ -33,10 +32,10 @@ class GuardSettings:
 class ReturnGuard:
     """Judges each episode by what came before it.
 
-    The reference is the baseline's mean and half of what the best window's median has won since.
-    The bound lies `max_drop` of the reference below it, and at least two standard deviations of the
-    baseline. It is broken when more than half of a window lies below it: a robot that slips once
-    has no bad policy, and a pause that waits for a person ends the learning of a good one.
+    The bound lies `max_drop` of the baseline's mean below it, and at least two of its standard
+    deviations. It is broken when more than half of a window lies below it. Neither one bad episode
+    nor the loss of what has been won breaks it: a hopper that learns falls between two leaps, and
+    a pause that waits for a person would end the learning of a policy better than the one it was.
     """
 
     def __init__(self, settings: GuardSettings) -> None:
@@ -53,12 +52,12 @@ class ReturnGuard:
     @property
     def baseline(self) -> float | None:
         """Mean return of the policy as it came."""
-        return statistics.fmean(self._baseline) if self._baseline else None
+        return self._mean if self._baseline else None
 
     @property
     def bound(self) -> float | None:
         """Return below which an episode counts against the policies."""
-        return self._reference - self._margin if self.is_ready else None
+        return self._mean - self._margin if self.is_ready else None
 
     @property
     def rolling(self) -> float | None:
@@ -74,7 +73,8 @@ class ReturnGuard:
         """Count an episode of another policy; say whether the bound is broken now."""
         assert self.is_ready
         self._recent.append(episode_return)
-        num_below = sum(recent < self._reference - self._margin for recent in self._recent)
+        bound = self._mean - self._margin
+        num_below = sum(recent < bound for recent in self._recent)
         if 2 * num_below > self._settings.window:
             return True
         if len(self._recent) == self._settings.window:
@@ -87,18 +87,18 @@ class ReturnGuard:
         Not being given up is not enough: where returns vary much the bound is far below, and what
         just passed it would be worse than what it had replaced.
         """
-        return self.is_ready and episode_return >= self._reference
+        gain = max(0.0, self._best - self._mean)
+        return self.is_ready and episode_return >= self._mean + GOOD_GAIN * gain
 
     def forget_window(self) -> None:
         """Judge anew after a rollback."""
         self._recent.clear()
 
     @property
-    def _reference(self) -> float:
-        baseline = statistics.fmean(self._baseline)
-        return baseline + KEPT_GAIN * max(0.0, self._best - baseline)
+    def _mean(self) -> float:
+        return statistics.fmean(self._baseline)
 
     @property
     def _margin(self) -> float:
         spread = statistics.stdev(self._baseline) if len(self._baseline) > 1 else 0.0
-        return max(self._settings.max_drop * abs(self._reference), 2.0 * spread)
+        return max(self._settings.max_drop * abs(self._mean), 2.0 * spread)
