@@ -68,7 +68,7 @@ class Sample:
 
     def in_words(self) -> str:
         """Return one line for whoever waits."""
-        memory = ", ".join(f"{name} {used.uss_mib:.1f} MiB" for name, used in self.usage.items())
+        memory = ", ".join(f"{name} {used.own_mib:.1f} MiB" for name, used in self.usage.items())
         return (
             f"{self.num_commands} commands, {self.learning['updates']} updates, version"
             f" {self.learning['version']}, {memory}, load {self.load_average_1min:.1f}"
@@ -85,7 +85,7 @@ def conclude(
     """Return the figures and whether the goals hold, ready for JSON."""
     warm = [sample for sample in samples if sample.at_s >= warm_up_s]
     grown = {
-        name: growth([s.at_s for s in warm], [s.usage[name].uss_mib for s in warm])
+        name: growth([s.at_s for s in warm], [s.usage[name].own_mib for s in warm])
         for name in warm[0].usage
     }
     elapsed_s = warm[-1].at_s - warm[0].at_s
@@ -183,7 +183,7 @@ def plot(
         2, 2, figsize=(12.0, 7.5), layout="constrained"
     )
     for name in samples[0].usage:
-        mib = np.array([sample.usage[name].uss_mib for sample in samples])
+        mib = np.array([sample.usage[name].own_mib for sample in samples])
         begin = float(np.median(mib[minutes * 60.0 >= warm_up_s][:5]))
         memory.plot(minutes, 100.0 * (mib / begin - 1.0), label=f"{name}, {begin:.0f} MiB")
     memory.axvline(warm_up_s / 60.0, color="grey", linestyle=":")

@@ -16,9 +16,9 @@ NUM_PARTS = 10
 class Usage:
     """One process at one moment, memory in MiB."""
 
-    uss_mib: float
-    """Unique set: what would be free if the process ended. Pages of libraries that others map
-    too, and the middleware's shared memory, are nobody's own."""
+    own_mib: float
+    """What it has written and shares with nobody. Not counted: the middleware's shared memory, and
+    pages of libraries, which a process has alone once the last other one that maps them ends."""
     pss_mib: float
     """Proportional set: shared pages are divided among those who map them."""
     cpu_s: float
@@ -33,7 +33,7 @@ def usage_of(pid: int) -> Usage:
     }
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return Usage(
-        uss_mib=(kib["Private_Clean"] + kib["Private_Dirty"]) / 1024.0,
+        own_mib=kib["Private_Dirty"] / 1024.0,
         pss_mib=kib["Pss"] / 1024.0,
         cpu_s=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
     )
