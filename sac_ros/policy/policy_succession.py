@@ -90,15 +90,14 @@ class PolicySuccession:
         if running.version == 0 or self._is_rolled_back:
             self._guard.add_baseline(episode_return)
             return None
-        bound, is_broken = self._guard.bound, self._guard.is_broken_by(episode_return)
-        if not is_broken:
+        if not self._guard.is_broken_by(episode_return):
             if self._guard.is_good(episode_return):
                 self._good = running
                 self._versions_since_good.clear()
             return None
         self._reason = (
             f"version {running.version} returned {episode_return:.1f}, the median of the last"
-            f" episodes is {self._guard.rolling:.1f}; the bound is {bound:.1f}"
+            f" episodes is {self._guard.rolling:.1f}; the bound is {self._guard.bound:.1f}"
         )
         self._bad_versions = tuple(dict.fromkeys((*self._versions_since_good, running.version)))
         if running is self._good:

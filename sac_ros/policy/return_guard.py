@@ -71,9 +71,9 @@ class ReturnGuard:
 
     def is_broken_by(self, episode_return: float) -> bool:
         """Count an episode of another policy; say whether the bound is broken now."""
-        assert self.is_ready
+        bound = self.bound
+        assert bound is not None
         self._recent.append(episode_return)
-        bound = self._mean - self._margin
         num_below = sum(recent < bound for recent in self._recent)
         if 2 * num_below > self._settings.window:
             return True
@@ -87,8 +87,10 @@ class ReturnGuard:
         Not being given up is not enough: where returns vary much the bound is far below, and what
         just passed it would be worse than what it had replaced.
         """
+        if not self.is_ready:
+            return False
         gain = max(0.0, self._best - self._mean)
-        return self.is_ready and episode_return >= self._mean + GOOD_GAIN * gain
+        return episode_return >= self._mean + GOOD_GAIN * gain
 
     def forget_window(self) -> None:
         """Judge anew after a rollback."""
