@@ -10,7 +10,6 @@ Shapes: n transitions, W = 8 + 2 O + A numbers in a packed one.
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
+from sac_ros.sac.whole_writes import append_whole
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 from sac_ros.task.transition import Transition, pack, packed_layout
 
@@ -114,15 +114,9 @@ class TransitionLog:
         Raises TransitionLogError (full disk): the log is then as it was before.
         """
         segment = self._segment_for_next()
-        record = self._encode(self.num_added, pack(transition))
-        start = segment.seek(0, os.SEEK_END)
         try:
-            if segment.write(record) != len(record):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            append_whole(segment, self._encode(self.num_added, pack(transition)))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                segment.truncate(start)
-                segment.seek(start)
             raise TransitionLogError(
                 f"cannot write transition {self.num_added} to {self.folder} ({error.strerror});"
                 " make room there"
@@ -135,9 +129,8 @@ class TransitionLog:
         text = json.dumps(to_mapping(mark))
         line = f"{zlib.crc32(text.encode()):08x} {text}\n"
         try:
-            with self._marks_path.open("ab") as file:
-                file.write(line.encode())
-                file.flush()
+            with self._marks_path.open("ab", buffering=0) as file:
+                append_whole(file, line.encode())
                 os.fsync(file.fileno())
         except OSError as error:
             raise TransitionLogError(
@@ -145,9 +138,18 @@ class TransitionLog:
             ) from error
 
     def sync(self) -> None:
-        """Bring everything down to the disk, so that a power cut cannot take it either."""
-        if self._segment is not None:
+        """Bring everything down to the disk, so that a power cut cannot take it either.
+
+        Raises TransitionLogError (full disk).
+        """
+        if self._segment is None:
+            return
+        try:
             os.fsync(self._segment.fileno())
+        except OSError as error:
+            raise TransitionLogError(
+                f"cannot write to {self.folder} ({error.strerror}); make room there"
+            ) from error
 
     def close(self) -> None:
         """Sync, and let another process have the log."""
@@ -244,6 +246,7 @@ class TransitionLog:
         if self._segment is not None:
             self.sync()
             self._segment.close()
+            self._segment = None
         header = LogHeader(
             format=FORMAT,
             obs_dim=self.obs_dim,
@@ -253,8 +256,7 @@ class TransitionLog:
         )
         path = self.folder / f"segment-{self.num_added:012d}.log"
         try:
-            self._segment = path.open("ab", buffering=0)
-            self._segment.write(json.dumps(to_mapping(header)).encode() + b"\n")
+            self._segment = _begin_segment(path, json.dumps(to_mapping(header)).encode() + b"\n")
         except OSError as error:
             raise TransitionLogError(
                 f"cannot begin {path} ({error.strerror}); make room or permission there"
@@ -277,6 +279,16 @@ class TransitionLog:
     def _is_whole(self, number: int, record: NDArray[np.uint8]) -> bool:
         payload, checksum = record[:-_CHECKSUM_BYTES], record[-_CHECKSUM_BYTES:]
         return _checksum(number, payload.tobytes()) == checksum.tobytes()
+
+
+def _begin_segment(path: Path, header: bytes) -> BinaryIO:
+    segment = path.open("ab", buffering=0)
+    try:
+        append_whole(segment, header)
+    except OSError:
+        segment.close()
+        raise
+    return segment
 
 
 def _checksum(number: int, payload: bytes) -> bytes:

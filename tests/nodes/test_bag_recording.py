@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ import yaml
 
 pytest.importorskip("rclpy")
 
+from full_disk import files_limited_to
 from linear_policy import BALANCING_GAIN, write_linear_policy
 from mcap.reader import make_reader
 from recorded_pendulum import JOINT_STATE, STORE, STRING, written
@@ -223,20 +223,14 @@ def test_policy_file_that_is_not_there_is_refused_in_one_line(scene: Scene) -> N
 
 
 def test_full_disk_is_one_error_and_leaves_what_was_written(tmp_path: Path) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     writer = BagWriter(tmp_path / "bag", "kilted")
     writer.add_topic("/noise", STRING, [])
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    with files_limited_to(100_000):
         with pytest.raises(BagWriteError, match="with room"):
             for number in range(1000):
                 content = b"\0\1\0\0" + os.urandom(1000)  # compresses to no less
                 writer.write("/noise", content, received_ns=number, sent_ns=number)
                 writer.flush()
         writer.abandon()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, ignored)
     assert 50 < writer.num_messages < 100
     assert (tmp_path / "bag" / "metadata.yaml").exists()

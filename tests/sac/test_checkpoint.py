@@ -5,16 +5,16 @@ import json
 import multiprocessing
 import os
 import random
-import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from full_disk import files_limited_to
 
 from sac_ros.sac.checkpoint import (
     Progress,
@@ -289,17 +289,6 @@ def test_actor_is_rebuilt_without_the_replay_rows(folder: Path) -> None:
     assert torch.equal(saved.actor.mode(obs), run.learner.actor.mode(obs))
     assert (saved.config, saved.num_updates) == (CONFIG, 1)
     assert saved.progress.values["legs"] == 1
-
-
-@contextlib.contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Let the system refuse to grow any file of this process past `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("size", [0, 100, 1000, 4000])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import files_limited_to
 from source_tree import ROOT
 from transition_writer import LOG, numbered
 
@@ -116,6 +117,28 @@ def test_records_at_each_others_place_are_damaged(tmp_path: Path) -> None:
     size = TransitionLog(tmp_path, **LOG).record_bytes  # type: ignore[arg-type]
     segment.write_bytes(content[: -2 * size] + content[-size:] + content[-2 * size : -size])
     assert numbers_in(tmp_path) == [0, 1]
+
+
+@pytest.mark.parametrize("num_before", [10, 15])
+@pytest.mark.parametrize("size", [0, 40])
+def test_full_disk_costs_what_came_meanwhile_and_nothing_else(
+    tmp_path: Path, num_before: int, size: int
+) -> None:
+    # Ten fill a segment: the disk is full at the beginning of one, or in its midst.
+    with opened(tmp_path, records_per_segment=10) as (log, _):
+        for _ in range(num_before):
+            log.append(numbered(log.num_added))
+        with files_limited_to(size):
+            for _ in range(3):
+                with pytest.raises(TransitionLogError, match="make room"):
+                    log.append(numbered(log.num_added))
+            with pytest.raises(TransitionLogError, match="make room"):
+                log.mark(Mark(first=0, last=1, kind="bad", reason="lost"))
+        log.append(numbered(log.num_added))
+        log.mark(Mark(first=0, last=2, kind="bad", reason="kept"))
+    with opened(tmp_path, records_per_segment=10) as (log, numbers):
+        assert numbers == list(range(num_before + 1)) and log.num_damaged == 0
+        assert [mark.reason for mark in log.marks] == ["kept"]
 
 
 def test_oldest_segments_give_way(tmp_path: Path) -> None:

@@ -1,0 +1,19 @@
+"""Writing that a full disk cannot leave half done."""
+
+import contextlib
+import errno
+import os
+from typing import BinaryIO
+
+
+def append_whole(file: BinaryIO, data: bytes) -> None:
+    """Append all of the data to an unbuffered file, or leave it as it was and raise OSError."""
+    start = file.seek(0, os.SEEK_END)
+    try:
+        if file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.truncate(start)
+            file.seek(start)
+        raise
