@@ -2,9 +2,9 @@
 
 For every shift, seed and arm a learner learns on the shifted robot for the given robot steps, over
 DDS or, with --in-process, without ROS. The policies that had run at each mark are measured
-afterwards, most likely actions, in the shifted simulator, as is the policy as it came (frozen), and
-with --ceiling one that was trained there. Each finished run is a JSON file in --out, and what is
-there is not run again. Tables and curves go to --out too.
+afterwards, most likely actions, in the shifted simulator, as is the policy as it came (frozen), the
+one that the learner kept as its best, and with --ceiling one that was trained there. Each finished
+run is a JSON file in --out, and what is there is not run again. Tables and curves go to --out too.
 
     python benchmarks/fine_tuning.py --run runs/hc1 --shift actuator_gain=0.7 --seeds 1 2 3
 """
@@ -23,6 +23,7 @@ from robot_in_process import BASELINE_EPISODES, learn_in_process
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.sac.checkpoint import load_learner
+from sac_ros.sac.episode_tally import EpisodeRow
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.robot_learner import RobotLearnerSettings
 from sac_ros.task.package_share import package_share
@@ -31,7 +32,6 @@ from sim_training.demo_nodes import own_environment
 from sim_training.evaluate import run_policy
 from sim_training.perturbation import Perturbation
 from sim_training.robot_session import (
-    EpisodeRow,
     Measured,
     SimulatedRobot,
     learn_on_robot,
@@ -93,11 +93,12 @@ def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
     began_s = time.monotonic()
     if arm == "ceiling":
         policies: list[tuple[int, Path]] = [(0, options.ceiling / "policy.onnx")]
-        rows, updates, heard = [], 0, None
+        rows, updates, heard, folder = [], 0, None, Path()
     else:
         rows, updates, heard, folder = _learn(options, robot, arm, path.stem)
         policies = _policies_that_ran(options, rows, folder)
     wall_s = time.monotonic() - began_s
+    best = folder / "robot" / "best_policy.onnx"
     run = Run(
         shift=shift,
         arm=arm,
@@ -115,6 +116,7 @@ def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
             Point(robot_steps=steps, return_mean=_measure(policy, robot, options.episodes))
             for steps, policy in policies
         ],
+        best_kept=_measure(best, robot, options.episodes) if best.exists() else None,
     )
     path.write_text(json.dumps({"machine": asdict(machine), **asdict(run)}, indent=1) + "\n")
     print(f"wrote {path}: {[(p.robot_steps, round(p.return_mean)) for p in run.points]}")

@@ -40,6 +40,8 @@ class Run:
     live_returns: list[tuple[int, int, float]]
     """Robot steps, policy version and return of each episode, exploration included."""
     points: list[Point]
+    best_kept: float | None = None
+    """Return of the policy that the learner kept as its best, measured like the points."""
 
     @property
     def frozen(self) -> float:
@@ -61,7 +63,7 @@ def read_runs(folder: Path) -> list[Run]:
     runs = []
     for path in sorted(folder.glob("run-*.json")):
         record = json.loads(path.read_text())
-        values = {field.name: record[field.name] for field in fields(Run)}
+        values = {field.name: record[field.name] for field in fields(Run) if field.name in record}
         runs.append(Run(**values | {"points": [Point(**point) for point in record["points"]]}))
     return runs
 
@@ -103,6 +105,7 @@ def summary(run: Run, ceiling: float | None) -> dict[str, object]:
         "ceiling": None if ceiling is None else round(ceiling),
         "at_25000": _rounded(run.at(25_000)),
         "at_50000": _rounded(run.at(50_000)),
+        "best_kept": _rounded(run.best_kept),
         "recovered_25000": _recovered(run, ceiling, 25_000),
         "recovered_50000": _recovered(run, ceiling, 50_000),
         "worst_of_first_10000_over_frozen": round(run.worst_early() / run.frozen, 3),

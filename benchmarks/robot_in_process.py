@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.sac.episode_tally import EpisodeRow
 from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerSettings
 from sac_ros.task.transition import Transition
 from sim_training.box_env import BoxEnv
 from sim_training.env import make_env
-from sim_training.robot_session import EpisodeRow, SimulatedRobot
+from sim_training.robot_session import SimulatedRobot
 
 BASELINE_EPISODES = 3
 """With the policy as it came, as config/fine_tuning_policy_node.yaml has it."""
@@ -49,12 +50,9 @@ def learn_in_process(
         env.reset(seed=robot.seed)
         while learner.log.num_added < robot_steps:
             number, version = len(rows), learner.version if len(rows) >= baseline_episodes else 0
-            episode_return = _run_episode(env, running, rng, learner, number, version)
-            rows.append(
-                EpisodeRow(
-                    robot_steps=learner.log.num_added, policy=version, episode_return=episode_return
-                )
-            )
+            _run_episode(env, running, rng, learner, number, version)
+            assert learner.tally.last is not None
+            rows.append(learner.tally.last)
             say(rows)
             if learner.has_news and len(rows) >= baseline_episodes:
                 update = learner.make_update(num_rollbacks=0)
@@ -69,10 +67,10 @@ def _run_episode(
     learner: RobotLearner,
     episode: int,
     version: int,
-) -> float:
+) -> None:
     """Act, exploring, until the episode ends, with the updates due after each step."""
     obs, _ = env.reset()
-    episode_return, step, has_ended = 0.0, 0, False
+    step, has_ended = 0, False
     while not has_ended:
         action = policy.sample(obs, rng=rng).astype(np.float32)
         next_obs, reward, terminated, truncated, said = env.step(action)
@@ -90,6 +88,4 @@ def _run_episode(
             )
         )
         learner.learn_while(lambda: True)
-        episode_return += float(reward)
         obs, step, has_ended = next_obs, step + 1, terminated or truncated
-    return episode_return

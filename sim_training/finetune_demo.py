@@ -11,13 +11,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from sac_ros.sac.episode_tally import EpisodeRow
 from sac_ros.task.package_share import package_share
 from sim_training import train
 from sim_training.demo_nodes import own_environment, require_rclpy
 from sim_training.options import parse_options
 from sim_training.perturbation import Perturbation
 from sim_training.robot_session import (
-    EpisodeRow,
     Measured,
     SimulatedRobot,
     learn_on_robot,

@@ -3,7 +3,6 @@
 Shared by the demonstration and the benchmark; nothing in it knows what is being shown.
 """
 
-import csv
 import json
 import subprocess
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import cast
 
+from sac_ros.sac.episode_tally import EpisodeRow, read_episodes
 from sim_training.demo_nodes import DemoError, last_line, node_process
 from sim_training.perturbation import Perturbation
 
@@ -33,15 +33,6 @@ class SimulatedRobot:
     seed: int
     waits: bool = False
     """Whether simulated time waits for commands and, in learning, for updates that are owed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeRow:
-    """One row of the learner's episodes.csv."""
-
-    robot_steps: int
-    policy: int
-    episode_return: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,22 +127,6 @@ def learn_on_robot(
                 )
     # Ended by now, and written.
     return rows, _read_recording(recording)
-
-
-def read_episodes(path: Path) -> list[EpisodeRow]:
-    """Return the episodes written so far."""
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return [
-            EpisodeRow(
-                robot_steps=int(row["robot_steps"]),
-                policy=int(row["policy"]),
-                episode_return=float(row["return"]),
-            )
-            for row in csv.DictReader(file)
-            if row["interventions"] is not None  # else it is being written
-        ]
 
 
 def newest_policy(folder: Path, at_robot_steps: int, rows: list[EpisodeRow]) -> Path | None:

@@ -53,6 +53,9 @@ class LearnerReport:
     version: int
     sent_s: float
     """When the last policy was sent; -inf if none was."""
+    best_version: int | None
+    """The one in OUT/best_policy.onnx; None while there is none."""
+    best_return: float | None
     robot: PolicyStatus | None
     """What the robot said last of the policy it runs."""
 
@@ -202,6 +205,8 @@ def policies_status(report: LearnerReport, before: LearnerReport) -> Status:
     values: dict[str, object] = {
         "version": report.version,
         "sent before [s]": f"{since_s:.1f}" if math.isfinite(since_s) else "never",
+        "best version": report.best_version,
+        "best return": report.best_return,
     }
     if robot is not None:
         values |= policy_values(robot)

@@ -36,7 +36,11 @@ from sac_ros.policy.policy_status import PolicyStatus, PolicyStatusError
 from sac_ros.sac.checkpoint_manifest import CheckpointError
 from sac_ros.sac.fine_tuning import Phase
 from sac_ros.sac.replay_buffer import NonFiniteTransitionError
-from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerSettings
+from sac_ros.sac.robot_learner import (
+    RobotFolderError,
+    RobotLearner,
+    RobotLearnerSettings,
+)
 from sac_ros.sac.transition_log import TransitionLogError
 from sac_ros.task.transition import TransitionError
 
@@ -129,7 +133,7 @@ class LearnerNode(StandaloneNode):
             self._num_refused += 1
             self._warn(f"refused a transition: {error}")
             return
-        except TransitionLogError as error:
+        except (TransitionLogError, RobotFolderError) as error:
             self._num_unsaved += 1
             self._warn(str(error))
         self._heard_s = time.monotonic()
@@ -165,17 +169,17 @@ class LearnerNode(StandaloneNode):
             return
         if time.monotonic() - self._offer.sent_s < self._told.publish_period_s:
             return
-        self._publish()
         try:
+            self._publish()
             self._learner.save_if_due()
-        except CheckpointError as error:
+        except (RobotFolderError, CheckpointError, TransitionLogError) as error:
             self._warn(str(error))
 
     def _publish(self) -> None:
         assert self._learner is not None
+        self._episode_has_ended = False
         update = self._learner.make_update(self._num_rollbacks)
         self._offer.send(update)
-        self._episode_has_ended = False
         self.get_logger().info(
             f"sent policy version {update.header.version} after"
             f" {update.header.robot_steps} robot steps and"
@@ -222,7 +226,7 @@ class LearnerNode(StandaloneNode):
                 buffer_capacity=tuning.online.capacity,
                 num_demonstrations=learner.demonstrations.log.num_added,
                 heard_s=self._heard_s,
-                last_return=tally.last_return,
+                last_return=None if tally.last is None else tally.last.episode_return,
                 num_lost=tally.num_lost,
                 num_out_of_order=tally.num_out_of_order,
                 num_refused=self._num_refused,
@@ -230,6 +234,8 @@ class LearnerNode(StandaloneNode):
                 free_bytes=shutil.disk_usage(learner.settings.folder).free,
                 version=learner.version,
                 sent_s=self._offer.sent_s,
+                best_version=learner.best.version,
+                best_return=learner.best.median_return,
                 robot=self._status,
             )
         )

@@ -1,14 +1,60 @@
 """What a robot's episodes came to, seen from their transitions, losses included."""
 
+import csv
+from dataclasses import dataclass
 from pathlib import Path
 
+from sac_ros.sac.whole_writes import append_whole
 from sac_ros.task.transition import Transition
 
 HEADER = "robot_steps,episode,policy,return,length,ending,interventions\n"
 
 
+@dataclass(frozen=True, kw_only=True)
+class EpisodeRow:
+    """An episode that was heard whole: one row of episodes.csv."""
+
+    robot_steps: int
+    """Of this robot, up to its end."""
+    episode: int
+    policy: int
+    """Version that ran when it ended."""
+    episode_return: float
+    """Undiscounted, exploration included."""
+    length: int
+    ending: str
+    """`terminated`, `truncated` or `aborted`."""
+    num_interventions: int
+    """Steps that a person commanded."""
+
+    @property
+    def is_the_policys_own(self) -> bool:
+        """Whether its return says something about the policy, as no person had a hand in it."""
+        return self.num_interventions == 0 and self.ending != "aborted"
+
+
+def read_episodes(path: Path) -> list[EpisodeRow]:
+    """Return the episodes written so far."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [
+            EpisodeRow(
+                robot_steps=int(row["robot_steps"]),
+                episode=int(row["episode"]),
+                policy=int(row["policy"]),
+                episode_return=float(row["return"]),
+                length=int(row["length"]),
+                ending=row["ending"],
+                num_interventions=int(row["interventions"]),
+            )
+            for row in csv.DictReader(file)
+            if row["interventions"] is not None  # else it is being written
+        ]
+
+
 class EpisodeTally:
-    """Counts returns and gaps, and writes one row an episode."""
+    """Counts returns and gaps."""
 
     def __init__(self, path: Path, robot_steps: int) -> None:
         """Go on with the file, if it is there."""
@@ -16,20 +62,15 @@ class EpisodeTally:
         """Transitions whose number was missed: sent, and never received."""
         self.num_out_of_order = 0
         """Transitions that came after a later one of their episode, or twice."""
-        self.last_return: float | None = None
-        """Of the last episode that was heard whole."""
-        self.num_whole = 0
+        self.last: EpisodeRow | None = None
+        """The last episode that was heard whole."""
+        self._path = path
         self._robot_steps = robot_steps
         self._key: tuple[int, int] | None = None
         self._return, self._num_interventions, self._is_whole = 0.0, 0, False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
-        self._file = path.open("a", buffering=1)  # a row at a time, so that others can follow
-        if is_new:
-            self._file.write(HEADER)
 
-    def add(self, transition: Transition) -> None:
-        """Count one transition."""
+    def add(self, transition: Transition) -> EpisodeRow | None:
+        """Count one transition; return the episode that it ends, if it was heard whole."""
         self._robot_steps += 1
         episode, step = self._key or (-1, -1)
         if transition.episode != episode:
@@ -46,22 +87,26 @@ class EpisodeTally:
         self._key = (transition.episode, transition.step)
         self._return += transition.reward
         self._num_interventions += int(transition.intervention)
-        if transition.terminated or transition.truncated:
-            self._end(transition)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _end(self, transition: Transition) -> None:
-        if not self._is_whole:
-            return
-        self.num_whole += 1
-        self.last_return = self._return
+        if not (transition.terminated or transition.truncated) or not self._is_whole:
+            return None
         ending = "terminated" if transition.terminated else "truncated"
-        if transition.aborted:
-            ending = "aborted"
-        self._file.write(
-            f"{self._robot_steps},{transition.episode},{transition.policy},{self._return!r},"
-            f"{transition.step + 1},{ending},{self._num_interventions}\n"
+        self.last = EpisodeRow(
+            robot_steps=self._robot_steps,
+            episode=transition.episode,
+            policy=transition.policy,
+            episode_return=self._return,
+            length=transition.step + 1,
+            ending="aborted" if transition.aborted else ending,
+            num_interventions=self._num_interventions,
         )
+        return self.last
+
+    def write(self, row: EpisodeRow) -> None:
+        """Append a row to the file; raise OSError, and leave it as it was."""
+        line = (
+            f"{row.robot_steps},{row.episode},{row.policy},{row.episode_return!r},{row.length},"
+            f"{row.ending},{row.num_interventions}\n"
+        )
+        with self._path.open("ab", buffering=0) as file:
+            is_new = file.tell() == 0
+            append_whole(file, ((HEADER if is_new else "") + line).encode())

@@ -1,9 +1,9 @@
 """A learner that lives with a robot: what it has seen and learned outlasts its process.
 
 A folder holds the transitions (`transitions/`), those that a person commanded once more
-(`demonstrations/`), the learner (`learner/`, a checkpoint without
-replay rows), the newest policies (`policies/`), the highest version ever given to one (`version`),
-and one row an episode (`episodes.csv`). Knows no ROS.
+(`demonstrations/`), the learner (`learner/`, a checkpoint without replay rows), the newest policies
+(`policies/`), the one that earned most (`best_policy.onnx`), the highest version ever given to one
+(`version`), and one row an episode (`episodes.csv`). Knows no ROS.
 
 Shapes: n transitions, W numbers in a packed one, O obs_dim, A action_dim.
 """
@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,10 +25,11 @@ from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, PolicyContract, Provenance
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
 from sac_ros.sac.background_compilation import BackgroundCompilation
+from sac_ros.sac.best_policy import BestPolicy
 from sac_ros.sac.checkpoint import Progress, load_learner, save_checkpoint
 from sac_ros.sac.checkpoint_manifest import MANIFEST
 from sac_ros.sac.demonstrations import Demonstrations
-from sac_ros.sac.episode_tally import EpisodeTally
+from sac_ros.sac.episode_tally import EpisodeRow, EpisodeTally
 from sac_ros.sac.fine_tuning import DivergedError, FineTuning, Phase, adapted_state
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import LearnerState, SACLearner
@@ -45,6 +46,10 @@ NUM_SNAPSHOTS = 16
 """Learners of the newest policies that are kept, to go back to."""
 SAVE_PERIOD_S = 30.0
 PACKAGES = ("sac_ros", "torch", "numpy", "onnx", "onnxruntime")
+
+
+class RobotFolderError(InputError):
+    """The folder cannot be written to; learning goes on without."""
 
 
 class RobotLearnerError(InputError):
@@ -116,6 +121,8 @@ class RobotLearner:
         )
         self.fine_tuning.count_earlier(self.log.num_added)
         self.tally = EpisodeTally(settings.folder / "episodes.csv", self.log.num_added)
+        self._policies = settings.folder / "policies"
+        self.best = BestPolicy(settings.folder, self._policies)
         self._snapshots: dict[int, LearnerState] = {0: learner.state()}
         self._may_come_back: set[int] = {0}
         """Versions that the robot may come back to, by the last it said."""
@@ -133,7 +140,8 @@ class RobotLearner:
         """Keep a transition for good, and learn from it.
 
         Raises TransitionError or NonFiniteTransitionError for one that is refused, which changes
-        nothing, and TransitionLogError (full disk) for one that is learned from but not kept.
+        nothing; TransitionLogError or RobotFolderError (full disk) for one that is learned from but
+        not kept, or whose episode is not.
         """
         if exceeds_limits(transition.action):
             raise TransitionError(f"the action {transition.action} lies outside of [-1, 1]")
@@ -143,7 +151,7 @@ class RobotLearner:
             self._mark_bad()
         np.minimum(self._obs_low, transition.obs, out=self._obs_low)
         np.maximum(self._obs_high, transition.obs, out=self._obs_high)
-        self.tally.add(transition)
+        ended = self.tally.add(transition)
         # Last: that it is lost after the end, when the disk is full, harms less than not learning.
         number = self.log.num_added
         self.log.append(transition)
@@ -154,6 +162,8 @@ class RobotLearner:
         if transition.aborted:
             reason = f"a person cut episode {transition.episode} short"
             self.log.mark(Mark(first=self._episode[1], last=number, kind="aborted", reason=reason))
+        if ended is not None:
+            self._keep_episode(ended)
 
     def learn_while(self, has_time: Callable[[], bool]) -> int:
         """Take updates that are owed until time is up; return how many.
@@ -190,19 +200,24 @@ class RobotLearner:
         return self.fine_tuning.robot_steps - self._exported_steps
 
     def make_update(self, num_rollbacks: int) -> PolicyUpdate:
-        """Make a policy of the actor, under a version of its own."""
+        """Make a policy of the actor, under a version of its own.
+
+        Raises RobotFolderError (full disk): that version is never given then.
+        """
         learner = self.fine_tuning.learner
+        # First, so that a disk that stays full does not have policies made without end.
+        self._exported_updates = learner.num_updates
+        self._exported_steps = self.fine_tuning.robot_steps
         policy = self._export(self.fine_tuning.online.sample(NUM_GOLDEN_PAIRS).obs.numpy())
         self.version += 1
-        # Before it is sent: no version may ever stand for two policies.
-        self._write_version()
-        self._keep(policy)
+        with self._writing():
+            # Before it is sent: no version may ever stand for two policies.
+            self._write_version()
+            self._keep(policy)
         self._snapshots[self.version] = learner.state()
         kept = {*self._may_come_back, *sorted(self._snapshots)[-NUM_SNAPSHOTS:]}
         for version in self._snapshots.keys() - kept:
             del self._snapshots[version]
-        self._exported_updates = learner.num_updates
-        self._exported_steps = self.fine_tuning.robot_steps
         header = UpdateHeader(
             version=self.version,
             num_rollbacks=num_rollbacks,
@@ -235,19 +250,23 @@ class RobotLearner:
         self.paused = None
 
     def save_if_due(self) -> None:
-        """Save the learner now and then; raise CheckpointError."""
+        """Save the learner now and then; raise as `save` does."""
         if time.monotonic() - self._saved_s > SAVE_PERIOD_S:
             self.save()
 
     def save(self) -> None:
-        """Save learner and transitions down to the disk; raise CheckpointError."""
+        """Save learner and transitions down to the disk.
+
+        Raises CheckpointError or TransitionLogError (full disk).
+        """
+        # First, so that a disk that stays full is tried again after a while, not at once.
+        self._saved_s = time.monotonic()
         learner = self.fine_tuning.learner
         no_rows = ReplayBuffer(1, learner.obs_dim, learner.action_dim, seed=0)
         progress = Progress(values={"robot_steps": self.fine_tuning.robot_steps}, arrays={})
         save_checkpoint(self.settings.folder / "learner", learner, no_rows, progress)
         self.log.sync()
         self.demonstrations.log.sync()
-        self._saved_s = time.monotonic()
 
     def close(self) -> None:
         """Save, and let another process have the folder."""
@@ -257,7 +276,6 @@ class RobotLearner:
         finally:
             self.log.close()
             self.demonstrations.log.close()
-            self.tally.close()
 
     def _go_back_to(self, version: int) -> None:
         """Become the learner that this version was made of; what was learned since is lost."""
@@ -313,13 +331,31 @@ class RobotLearner:
         learner.restore(saved.state if source == own else adapted_state(saved.state, config.alpha))
         return learner
 
+    def _keep_episode(self, row: EpisodeRow) -> None:
+        with self._writing():
+            self.tally.write(row)
+            if row.is_the_policys_own:
+                self.best.add(row)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        folder = self.settings.folder
+        try:
+            yield
+        except OSError as error:
+            raise RobotFolderError(
+                f"cannot write to {folder} ({error.strerror}); make room or permission there"
+            ) from error
+
     def _keep(self, policy: bytes) -> None:
         """Write the policy file for whoever wants to look at it, and remove the oldest."""
-        folder = self.settings.folder / "policies"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{self.version:08d}.onnx").write_bytes(policy)
-        for path in sorted(folder.glob("*.onnx"))[: -self.settings.keep_policies]:
-            path.unlink(missing_ok=True)
+        self._policies.mkdir(exist_ok=True)
+        path = self._policies / f"{self.version:08d}.onnx"
+        draft = path.with_suffix(".part")
+        draft.write_bytes(policy)
+        draft.replace(path)
+        for oldest in sorted(self._policies.glob("*.onnx"))[: -self.settings.keep_policies]:
+            oldest.unlink(missing_ok=True)
 
     def _export(self, golden_obs: NDArray[np.float32]) -> bytes:
         return policy_bytes(

@@ -47,6 +47,11 @@ class NodeProcess:
             print(f"--- {self._log.name}\n{self.output}")
 
     @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """Everything it has printed so far."""
         return self._log.read_text()

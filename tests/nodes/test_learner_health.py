@@ -37,6 +37,8 @@ WELL = LearnerReport(
     free_bytes=DISK_WARN_BYTES,
     version=3,
     sent_s=90.0,
+    best_version=None,
+    best_return=None,
     robot=PolicyStatus(version=3, good_version=3, newest_version=3),
 )
 FIT = PolicyStatus(version=3, good_version=3)

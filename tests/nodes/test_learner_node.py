@@ -14,6 +14,7 @@ pytest.importorskip("rclpy")
 
 from balancing_checkpoint import balancing_task, write_balancing_run
 from diagnostic_msgs.msg import DiagnosticArray
+from full_disk import files_limited_to
 from ros_processes import NodeProcess, Observer, observing
 from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
 from std_srvs.srv import Trigger
@@ -390,6 +391,28 @@ def test_learner_that_is_told_to_end_while_it_compiles_saves_and_ends_well(
     log = run.log()
     assert sum(len(block) for _, block in log.open()) == 40
     log.close()
+
+
+def test_learner_outlives_a_full_disk_and_its_robot_goes_on_learning(
+    watcher: Watcher, run: Run
+) -> None:
+    def unsaved() -> int:
+        return int(watcher.learning.get("transitions not saved", 0))
+
+    with run.robot(*UNGUARDED), run.learner(QUICK) as learner:
+        watcher.wait_until_loaded(learner)
+        watcher.wait_for_version(1)
+        with files_limited_to(0, learner.pid):
+            # An episode and more: what is lost is steps, episodes and a policy.
+            watcher.wait(lambda: unsaved() >= 50, "transitions that cannot be saved")
+        steps, version = watcher.steps(), watcher.robot.version
+        watcher.wait_for_version(version + 2)
+        watcher.wait(lambda: watcher.steps() > steps, "more steps")
+        assert learner.stop() == 0
+    log = run.log()
+    numbers = [len(rows) for _, rows in log.open()]
+    log.close()
+    assert sum(numbers) > 50 and log.num_damaged == 0
 
 
 def test_lost_transitions_are_counted(watcher: Watcher, run: Run) -> None:

@@ -9,17 +9,25 @@ import numpy as np
 import pytest
 import torch
 from balancing_checkpoint import CONFIG, balancing_task, write_balancing_run
+from full_disk import files_limited_to
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.sac.checkpoint import Progress, load_learner, save_checkpoint
+from sac_ros.sac.episode_tally import read_episodes
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import SACLearner
 from sac_ros.sac.prior_transitions import PriorTransitionsError
 from sac_ros.sac.replay_buffer import ReplayBuffer
-from sac_ros.sac.robot_learner import RobotLearner, RobotLearnerError, RobotLearnerSettings
+from sac_ros.sac.robot_learner import (
+    RobotFolderError,
+    RobotLearner,
+    RobotLearnerError,
+    RobotLearnerSettings,
+)
 from sac_ros.sac.sac_v1 import SACV1Learner
 from sac_ros.sac.sac_v1_config import SACV1Config
+from sac_ros.sac.transition_log import TransitionLogError
 from sac_ros.task.transition import Transition
 
 TASK = balancing_task(max_episode_steps=10)
@@ -56,7 +64,9 @@ def living(
         yield learner
 
 
-def act(learner: RobotLearner, num_steps: int, policy: int = 0, **flags: bool) -> None:
+def act(
+    learner: RobotLearner, num_steps: int, policy: int = 0, reward: float = 1.0, **flags: bool
+) -> None:
     """Do as many steps, in episodes of ten."""
     for _ in range(num_steps):
         number = learner.log.num_added
@@ -67,7 +77,7 @@ def act(learner: RobotLearner, num_steps: int, policy: int = 0, **flags: bool) -
                 step=number % 10,
                 obs=rng.normal(0.0, 0.1, 4).astype(np.float32),
                 action=rng.uniform(-1.0, 1.0, 1),
-                reward=1.0,
+                reward=reward,
                 next_obs=rng.normal(0.0, 0.1, 4).astype(np.float32),
                 terminated=False,
                 **{"truncated": number % 10 == 9, **flags},
@@ -216,6 +226,46 @@ def test_episode_that_a_person_cut_short_is_marked_from_its_first_step(
     assert (mark.first, mark.last, mark.kind) == (10, 14, "aborted")
     rows = (tmp_path / "robot" / "episodes.csv").read_text().splitlines()[1:]
     assert [row.split(",")[5] for row in rows] == ["truncated", "aborted"]
+
+
+def test_full_disk_stops_what_is_kept_and_not_what_is_learned(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 39)
+        learner.learn_while(lambda: True)
+        with files_limited_to(0):
+            with pytest.raises(TransitionLogError, match="make room"):
+                act(learner, 1)
+            assert learner.fine_tuning.robot_steps == 40
+            learner.learn_while(lambda: True)
+            with pytest.raises(RobotFolderError, match="make room"):
+                learner.make_update(num_rollbacks=0)
+            assert not learner.has_news
+        given_up = learner.version
+        act(learner, 11)
+        learner.learn_while(lambda: True)
+        assert learner.make_update(num_rollbacks=0).header.version > given_up
+    # The step that was lost to the disk was a step of the robot; its episode has no row.
+    episodes = read_episodes(tmp_path / "robot" / "episodes.csv")
+    assert [row.robot_steps for row in episodes] == [10, 20, 30, 51]
+
+
+def test_policy_that_earned_most_is_kept_but_for_what_a_person_had_a_hand_in(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 30)
+        learner.learn_while(lambda: True)
+        best = learner.make_update(num_rollbacks=0)
+        act(learner, 30, policy=1, reward=2.0)
+        act(learner, 30, policy=1, reward=9.0, intervention=True)
+        for policy in (2, 3, 4):
+            learner.learn_while(lambda: True)
+            learner.make_update(num_rollbacks=0)
+            act(learner, 10, policy=policy, reward=1.5)
+    assert not (tmp_path / "robot" / "policies" / "00000001.onnx").exists()
+    assert (tmp_path / "robot" / "best_policy.onnx").read_bytes() == best.policy
 
 
 def test_transitions_are_kept_and_updates_wait_while_the_update_is_compiled(
