@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sac_ros.nodes.loop_statistics import LoopReport, Spread
+from sac_ros.nodes.garbage_pauses import GarbageReport
+from sac_ros.nodes.loop_statistics import LoopReport
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.safety_filter import FilterCounts
 from sac_ros.task.task_spec import TaskSpec
@@ -114,10 +115,9 @@ def inference_status(task: TaskSpec, report: LoopReport) -> Status:
     )
 
 
-def garbage_status(
-    task: TaskSpec, pauses: Spread, num_collections: int, longest_ms: float, longest_work_ms: float
-) -> Status:
+def garbage_status(task: TaskSpec, report: GarbageReport) -> Status:
     """Say how long Python's garbage collector held up the control loop."""
+    pauses = report.pauses
     share = pauses.max_ms / (1e3 * task.control_period_s)
     level, message = worst(
         (share > GARBAGE_WARN, Level.WARN, f"a pause of {share:.0%} of the control period")
@@ -130,9 +130,9 @@ def garbage_status(
             "p50 [ms]": f"{pauses.p50_ms:.3f}",
             "p99 [ms]": f"{pauses.p99_ms:.3f}",
             "max [ms]": f"{pauses.max_ms:.3f}",
-            "collections since activation": num_collections,
-            "longest since activation [ms]": f"{longest_ms:.3f}",
-            "most processor time since activation [ms]": f"{longest_work_ms:.3f}",
+            "collections since activation": report.num_collections,
+            "longest since activation [ms]": f"{report.longest_ms:.3f}",
+            "most processor time since activation [ms]": f"{report.longest_work_ms:.3f}",
         },
     )
 

@@ -70,13 +70,7 @@ class NodeHealth:
             filter_status(counts, self._counts),
             inference_status(connections.task, report),
             *self._episodes(),
-            garbage_status(
-                connections.task,
-                self._garbage.report(),
-                self._garbage.num_collections,
-                self._garbage.longest_ms,
-                self._garbage.longest_work_ms,
-            ),
+            garbage_status(connections.task, self._garbage.report()),
             *identity,
         ]
         ticks = LateTicks(late=cycle.num_late, missed=connections.statistics.num_missed)

@@ -118,15 +118,14 @@ class LiveArm(threading.Thread):
         self.is_over = threading.Event()
 
     def run(self) -> None:
-        import rclpy
-        from rclpy.context import Context
         from rclpy.qos import QoSProfile, ReliabilityPolicy
         from sensor_msgs.msg import JointState
         from std_msgs.msg import Float64MultiArray
 
-        context = Context()
-        rclpy.init(context=context)
-        node = rclpy.create_node("arm", context=context)
+        from sac_ros.nodes.side_node import SideNode
+
+        arm = SideNode("arm")
+        node = arm.node
         reliability = (
             ReliabilityPolicy.BEST_EFFORT if self.best_effort else ReliabilityPolicy.RELIABLE
         )
@@ -152,8 +151,7 @@ class LiveArm(threading.Thread):
             asked = samples["joint_commands"].samples[number % 800].message.data
             commands.publish(Float64MultiArray(data=asked))
             number += 1
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+        arm.close()
 
 
 @contextmanager
