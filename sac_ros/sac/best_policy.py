@@ -6,12 +6,12 @@ fall tomorrow, and the newest policies are all that `policies/` keeps.
 
 import json
 import math
-import shutil
 from collections import deque
 from pathlib import Path
 from typing import Final
 
 from sac_ros.sac.episode_tally import EpisodeRow
+from sac_ros.sac.whole_writes import replace_whole
 
 WINDOW: Final = 3
 """Episodes in a row whose median is compared: one alone is often luck."""
@@ -51,16 +51,13 @@ class BestPolicy:
             self._keep(source, middle)
 
     def _keep(self, source: Path, episode: EpisodeRow) -> None:
-        draft = self.policy_file.with_suffix(".part")
-        shutil.copyfile(source, draft)
-        draft.replace(self.policy_file)
+        replace_whole(self.policy_file, source.read_bytes())
         record = {
             "version": episode.policy,
             "median_return": episode.episode_return,
             "robot_steps": episode.robot_steps,
         }
-        draft.write_text(json.dumps(record) + "\n")
-        draft.replace(self._record)
+        replace_whole(self._record, f"{json.dumps(record)}\n".encode())
         self.version, self.median_return = episode.policy, episode.episode_return
 
     def _read(self) -> None:

@@ -39,6 +39,7 @@ from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.transition_log import Mark, TransitionLog
 from sac_ros.sac.transition_rows import add_rows
+from sac_ros.sac.whole_writes import replace_whole
 from sac_ros.task.action import exceeds_limits
 from sac_ros.task.transition import Transition, TransitionError, columns
 
@@ -350,10 +351,7 @@ class RobotLearner:
     def _keep(self, policy: bytes) -> None:
         """Write the policy file for whoever wants to look at it, and remove the oldest."""
         self._policies.mkdir(exist_ok=True)
-        path = self._policies / f"{self.version:08d}.onnx"
-        draft = path.with_suffix(".part")
-        draft.write_bytes(policy)
-        draft.replace(path)
+        replace_whole(self._policies / f"{self.version:08d}.onnx", policy)
         for oldest in sorted(self._policies.glob("*.onnx"))[: -self.settings.keep_policies]:
             oldest.unlink(missing_ok=True)
 
@@ -379,9 +377,7 @@ class RobotLearner:
         np.maximum(self._obs_high, obs.max(axis=0), out=self._obs_high)
 
     def _write_version(self) -> None:
-        draft = self.settings.folder / "version.part"
-        draft.write_text(f"{self.version}\n")
-        draft.replace(self.settings.folder / "version")
+        replace_whole(self.settings.folder / "version", f"{self.version}\n".encode())
 
     def _read_version(self) -> int:
         with contextlib.suppress(OSError, ValueError):

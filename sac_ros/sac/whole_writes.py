@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from pathlib import Path
 from typing import BinaryIO
 
 
@@ -17,3 +18,10 @@ def append_whole(file: BinaryIO, data: bytes) -> None:
             file.truncate(start)
             file.seek(start)
         raise
+
+
+def replace_whole(path: Path, data: bytes) -> None:
+    """Let a file hold this data, or leave it as it was and raise OSError."""
+    draft = path.with_suffix(".part")
+    draft.write_bytes(data)
+    draft.replace(path)
