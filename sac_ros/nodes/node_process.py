@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.transport import avoid_shared_memory
 
 # Long enough to cost nothing, short enough that Ctrl-C is felt at once.
 SPIN_TIMEOUT_S = 0.05
@@ -83,6 +84,7 @@ def run_process(make_process: Callable[[], NodeProcess]) -> int:
     wants_help = any(argument in ("-h", "--help") for argument in sys.argv[1:])
     program = sys.argv[0].rpartition("/")[2]
     stop = StopRequest()
+    avoid_shared_memory()
     try:
         rclpy.init(
             args=None if wants_help else sys.argv,

@@ -142,6 +142,29 @@ def test_signal_sends_the_safe_command_on_the_way_out(
         robot.observer.wait_until(lambda: robot.commands[-1] == [0.0], "the safe command")
 
 
+@pytest.mark.parametrize("discovery_range", ["LOCALHOST", "SUBNET"])
+@pytest.mark.parametrize(("chosen", "is_shared"), [(None, False), ("DEFAULT", True)])
+def test_no_lock_is_shared_with_other_processes_unless_it_is_asked_for(
+    robot: Robot,
+    policy: Path,
+    log: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    discovery_range: str,
+    chosen: str | None,
+    is_shared: bool,
+) -> None:
+    # Whoever dies with such a lock holds up every command that is published.
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", discovery_range)
+    if chosen is not None:
+        monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", chosen)
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        robot.drive(HALF_FORCE_N)
+        maps = Path(f"/proc/{node.pid}/maps").read_text()
+    assert ("/dev/shm/fast" in maps) is is_shared
+
+
 def test_termination_stops_the_robot_and_deactivates_the_node(
     robot: Robot, policy: Path, log: Path
 ) -> None:
