@@ -4,7 +4,6 @@ Verification (sha256, contract, golden pairs, change of the action) takes tens o
 it has a thread of its own, which gives way to the control loop every half millisecond.
 """
 
-import gc
 import sys
 import threading
 from collections import deque
@@ -181,10 +180,6 @@ class PolicyExchange:
             except Exception as error:
                 # The control loop goes on with the policy it has, whatever is wrong with this one.
                 self._refusals.append(f"refused a policy update: {error!r}")
-            # A contract is thousands of small objects. Since the node froze what it began with, a
-            # full collection takes a fraction of a millisecond; and only a full one, which would
-            # else hardly ever come, empties the interpreter's free lists.
-            gc.collect()
 
     def _verify(self, content: bytes) -> None:
         update = open_update(content, self._key)

@@ -1,6 +1,5 @@
 """The policy on the robot: a lifecycle node from sensor topics to a command topic."""
 
-import gc
 import re
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from sac_ros.nodes.declared_parameters import declare
 from sac_ros.nodes.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.emergency_stop import EmergencyStop
 from sac_ros.nodes.episode_cycle import Phase
+from sac_ros.nodes.garbage_collection import CollectionBetweenTicks
 from sac_ros.nodes.garbage_pauses import GarbagePauses
 from sac_ros.nodes.intervention import InterventionError
 from sac_ros.nodes.message_conversion import command_message
@@ -60,6 +60,8 @@ class PolicyNode(LifecycleNode):
         for ending in Ending:
             self.create_service(Trigger, f"~/{ending.value}", partial(self._on_ending, ending))
         self._garbage = GarbagePauses()
+        self._collection = CollectionBetweenTicks()
+        self._has_commanded = False  # in the control step that is under way
         self._control_time = ControlTime(self)
         self._emergency_stop = EmergencyStop(
             self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
@@ -88,9 +90,7 @@ class PolicyNode(LifecycleNode):
             )
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
-        # What exists by now stays: later collections need not walk it in the middle of a tick.
-        gc.collect()
-        gc.freeze()
+        self._collection.start()
         self._garbage.start()
         self._connections.cycle.start(time.monotonic())
         # A simulation's clock may run faster or slower than real time; on a robot, nobody who
@@ -133,6 +133,7 @@ class PolicyNode(LifecycleNode):
                 self.destroy_timer(timer)
         self._timer = self._clock_watch = None
         self._garbage.stop()
+        self._collection.stop()
         connections = self._connections
         # Before super().on_deactivate(): an inactive lifecycle publisher drops it without a word.
         if connections is not None and connections.commands.is_activated:
@@ -148,6 +149,7 @@ class PolicyNode(LifecycleNode):
         began_s = time.monotonic()
         self._connections.commands.publish(message)
         self._connections.statistics.note_command(began_s)
+        self._has_commanded = True
         if self._connections.delays.is_recording:
             self._connections.delays.note_command(command, self._now_s())
 
@@ -307,8 +309,13 @@ class PolicyNode(LifecycleNode):
             step()
         except Exception as error:
             self.fault(f"a control step failed: {error!r}")
-        if self._connections is not None and not self._connections.cycle.is_commanding:
+        is_commanding = self._connections is not None and self._connections.cycle.is_commanding
+        if self._connections is not None and not is_commanding:
             self._connections.statistics.note_silence()
+        # Not while a command is still due: of several sensors, the last may be on its way.
+        if self._has_commanded or not is_commanding:
+            self._has_commanded = False
+            self._collection.collect_if_due()
 
     def _connect(self) -> None:
         parameters = read_policy_parameters(self)
