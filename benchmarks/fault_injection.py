@@ -69,6 +69,8 @@ class KindResult:
     """None where no reaction is owed."""
     late_reactions: int
     not_recovered: int
+    undecided: int
+    """Done again, and counted in no other column but trials, ticks and commands."""
     reasons: str
 
 
@@ -124,6 +126,7 @@ def _result(name: str, made_in: str, tally: Tally, is_owed: bool) -> KindResult:
         bound_ms=round(1e3 * tally.bound_s, 1) if is_owed else None,
         late_reactions=tally.num_late,
         not_recovered=tally.num_not_recovered,
+        undecided=tally.num_undecided,
         reasons="; ".join(f"{count} x {reason}" for reason, count in verdicts.reasons.items()),
     )
 
@@ -170,6 +173,7 @@ def _run(options: Options) -> int:
         "unsafe_commands": sum(result.unsafe_commands for result in results),
         "late_reactions": sum(result.late_reactions for result in results),
         "not_recovered": sum(result.not_recovered for result in results),
+        "undecided_trials": sum(result.undecided for result in results),
         "kinds": [asdict(result) for result in results],
     }
     (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
