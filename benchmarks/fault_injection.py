@@ -20,6 +20,7 @@ from faulty_world import FaultyWorld, Tally
 from machine import describe_machine
 from random_policy import write_random_policy
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sac_ros.errors import InputError
@@ -41,6 +42,8 @@ class Options:
     """Of everything that is random: when a fault comes, how bad it is, how long it lasts."""
     process_rounds: int = 1
     """How often each fault of real processes is tried; 0 leaves them out."""
+    only: str = ""
+    """Leave out all kinds of fault but those whose name has this in it."""
     out: Path = Path("runs/fault_injection")
     """Folder for summary.json and kinds.csv."""
 
@@ -95,18 +98,24 @@ def _with_frozen_watch(task: TaskSpec) -> TaskSpec:
     )
 
 
-def run_virtual(options: Options, worlds: list[FaultyWorld]) -> list[KindResult]:
+def run_virtual(
+    options: Options, worlds: list[FaultyWorld], progress: Progress
+) -> list[KindResult]:
     """Take every kind in turn, on every robot, until there are enough ticks."""
-    tallies = {kind.name: Tally() for kind in KINDS}
-    round_number = 0
-    while sum(tally.num_ticks for tally in tallies.values()) < options.ticks:
-        for kind in KINDS:
+    kinds = [kind for kind in KINDS if options.only in kind.name]
+    tallies = {kind.name: Tally() for kind in kinds}
+    bar = progress.add_task("ticks in virtual time", total=options.ticks, visible=bool(kinds))
+    round_number = num_ticks = 0
+    while kinds and num_ticks < options.ticks:
+        for kind in kinds:
             for number, world in enumerate(worlds):
                 # A name's own stream: a kind that is added leaves the others as they are.
                 seed = (options.seed, zlib.crc32(kind.name.encode()), round_number, number)
                 world.run_trial(kind, np.random.default_rng(seed), tallies[kind.name])
         round_number += 1
-    owed = {kind.name: kind.owes is not Owes.NOTHING for kind in KINDS}
+        num_ticks = sum(tally.num_ticks for tally in tallies.values())
+        progress.update(bar, completed=num_ticks)
+    owed = {kind.name: kind.owes is not Owes.NOTHING for kind in kinds}
     return [_result(name, "virtual time", t, owed[name]) for name, t in tallies.items()]
 
 
@@ -152,14 +161,26 @@ def _run(options: Options) -> int:
     machine = describe_machine(("rclpy", "mujoco", "onnxruntime", "numpy"))
     options.out.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        results = run_virtual(options, make_worlds(Path(folder)))
+    with tempfile.TemporaryDirectory() as name, _progress() as progress:
+        folder = Path(name)
+        results = run_virtual(options, make_worlds(folder), progress)
         if options.process_rounds:
             # Only here: a workstation without ROS can do the rest.
             from fault_processes import run_processes
 
-            tallies = run_processes(options.process_rounds, options.seed, Path(folder))
+            bar = progress.add_task("trials of real processes", total=None)
+            tallies = run_processes(
+                options.process_rounds,
+                options.seed,
+                options.only,
+                folder,
+                lambda num_done, num_trials: progress.update(
+                    bar, completed=num_done, total=num_trials
+                ),
+            )
             results += [_result(n, "processes", t, owed) for n, (t, owed) in tallies.items()]
+    if not results:
+        raise InputError(f"no kind of fault has {options.only!r} in its name")
     summary = {
         "command": shlex.join(["python", *sys.argv]),
         "machine": asdict(machine),
@@ -183,11 +204,24 @@ def _run(options: Options) -> int:
         writer.writerows(asdict(result) for result in results)
     _print(results)
     print(
-        f"{summary['fault_kinds']} kinds of fault, {summary['ticks']} ticks,"
+        f"kinds of fault: {summary['fault_kinds']}; {summary['ticks']} ticks,"
         f" {summary['unsafe_commands']} unsafe commands, {summary['late_reactions']} late"
         f" reactions, {summary['not_recovered']} not recovered; wrote {options.out}/summary.json"
     )
     return 1 if summary["unsafe_commands"] or summary["late_reactions"] else 0
+
+
+def _progress() -> Progress:
+    """Return bars for the terminal, drawn seldom as this process judges; a log gets none."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        refresh_per_second=1,
+    )
 
 
 def _print(results: list[KindResult]) -> None:

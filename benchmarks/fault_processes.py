@@ -396,8 +396,13 @@ PROCESS_KINDS: dict[str, tuple[Callable[[Trial], None], bool]] = {
 """Name -> what to do, and whether the reaction is owed."""
 
 
-def run_processes(num_rounds: int, seed: int, folder: Path) -> dict[str, tuple[Tally, bool]]:
-    """Try every fault of processes; return what happened, by name."""
+def run_processes(
+    num_rounds: int, seed: int, only: str, folder: Path, note: Callable[[int, int], None]
+) -> dict[str, tuple[Tally, bool]]:
+    """Try every fault of processes with `only` in its name; return what happened, by name.
+
+    `note` is told how many trials are done, and of how many.
+    """
     # Safe command at once, so that the reaction can be told from the policy in any state.
     arm = load_task("two_joint_arm")
     task = replace(arm, action=replace(arm.action, on_fault="safe_command"))
@@ -406,7 +411,10 @@ def run_processes(num_rounds: int, seed: int, folder: Path) -> dict[str, tuple[T
     policy = folder / "process_policy.onnx"
     write_random_policy(policy, task, command="benchmarks/fault_injection.py")
     setup = Setup(task=task, task_file=task_file, policy=policy, folder=folder)
-    tallies = {name: (Tally(), owed) for name, (_, owed) in PROCESS_KINDS.items()}
+    # A fault's own stream of random numbers, whichever others are left out.
+    kinds = [(number, name) for number, name in enumerate(PROCESS_KINDS) if only in name]
+    tallies = {name: (Tally(), PROCESS_KINDS[name][1]) for _, name in kinds}
+    num_done = 0
     domain, claim = claim_domain(TEST_DOMAINS)
     with claim:
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -414,8 +422,11 @@ def run_processes(num_rounds: int, seed: int, folder: Path) -> dict[str, tuple[T
             os.environ["ROS_DOMAIN_ID"] = str(domain)
         os.environ["ROS_LOG_DIR"] = str(folder)
         for round_number in range(num_rounds):
-            for number, (name, (fault, _)) in enumerate(PROCESS_KINDS.items()):
-                _try(fault, setup, tallies[name][0], (seed, round_number, number))
+            for number, name in kinds:
+                fault, tally = PROCESS_KINDS[name][0], tallies[name][0]
+                _try(fault, setup, tally, (seed, round_number, number))
+                num_done += 1
+                note(num_done, num_rounds * len(kinds))
     return tallies
 
 
