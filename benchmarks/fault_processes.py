@@ -142,6 +142,17 @@ class Player(SideNode):
 
 
 @contextmanager
+def own_domain(logs: Path) -> Iterator[None]:
+    """Keep all nodes, and the logs they write, to this process and its children."""
+    domain, claim = claim_domain(TEST_DOMAINS)
+    with claim:
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        os.environ.setdefault("ROS_DOMAIN_ID", str(domain))
+        os.environ["ROS_LOG_DIR"] = str(logs)
+        yield
+
+
+@contextmanager
 def program(
     setup: Setup, name: str, *parameters: str, chokes: bool = False
 ) -> Iterator["subprocess.Popen[bytes]"]:
@@ -415,12 +426,7 @@ def run_processes(
     kinds = [(number, name) for number, name in enumerate(PROCESS_KINDS) if only in name]
     tallies = {name: (Tally(), PROCESS_KINDS[name][1]) for _, name in kinds}
     num_done = 0
-    domain, claim = claim_domain(TEST_DOMAINS)
-    with claim:
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        if "ROS_DOMAIN_ID" not in os.environ:
-            os.environ["ROS_DOMAIN_ID"] = str(domain)
-        os.environ["ROS_LOG_DIR"] = str(folder)
+    with own_domain(folder):
         for round_number in range(num_rounds):
             for number, name in kinds:
                 fault, tally = PROCESS_KINDS[name][0], tallies[name][0]
