@@ -61,14 +61,19 @@ class PolicyExchange:
         task: TaskSpec,
         policy: OnnxPolicy,
         make_select: MakeSelect,
+        on_garbage: Callable[[], None],
     ) -> None:
-        """Connect to the learner, if there is to be one; raise KeyFileError."""
+        """Connect to the learner, if there is to be one; raise KeyFileError.
+
+        `on_garbage` is called, in another thread, when a verification has left much of it.
+        """
         first = Successor(version=0, policy=policy, select_action=make_select(policy))
         self.succession = PolicySuccession(first, settings.guard)
         self._node = node
         self._settings = settings
         self._task = task
         self._make_select = make_select
+        self._on_garbage = on_garbage
         self._key = read_key(Path(settings.key_file).expanduser()) if settings.key_file else None
         self._acting_version = 0
         self._episode, self._next_step = -1, 0
@@ -180,6 +185,7 @@ class PolicyExchange:
             except Exception as error:
                 # The control loop goes on with the policy it has, whatever is wrong with this one.
                 self._refusals.append(f"refused a policy update: {error!r}")
+            self._on_garbage()  # a contract is thousands of small objects
 
     def _verify(self, content: bytes) -> None:
         update = open_update(content, self._key)

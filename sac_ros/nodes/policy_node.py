@@ -326,6 +326,7 @@ class PolicyNode(LifecycleNode):
             on_sensor=self._on_sensor,
             on_robot_description=self._on_robot_description,
             on_intervention=self._on_intervention,
+            on_garbage=self._collection.ask_for_all,
             is_simulated=self._control_time.is_simulated,
         )
         self._connections = connections

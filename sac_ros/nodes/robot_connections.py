@@ -62,11 +62,13 @@ def connect(
     on_sensor: Callable[[str, object], None],
     on_robot_description: Callable[[String], None],
     on_intervention: Callable[[object], None],
+    on_garbage: Callable[[], None],
     is_simulated: bool,
 ) -> RobotConnections:
     """Verify everything that can be refused, then make publishers and subscriptions.
 
-    Raises InputError. With `is_simulated`, time may pass slower than the steady clock's.
+    Raises InputError. `on_garbage` may be called from any thread. With `is_simulated`, time may
+    pass slower than the steady clock's.
     """
     task = load_task(parameters.task) if parameters.task else None
     expected = None if task is None else task.fingerprint
@@ -85,6 +87,7 @@ def connect(
         selection(
             parameters.action_mode, parameters.exploration, np.random.default_rng(parameters.seed)
         ),
+        on_garbage,
     )
     control_loop = ControlLoop(
         task,

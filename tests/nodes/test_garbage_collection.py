@@ -61,6 +61,20 @@ def test_garbage_that_has_become_old_is_found_in_the_end(
     assert old() is None
 
 
+def test_all_garbage_is_found_at_once_when_somebody_asks_for_it(
+    collection: CollectionBetweenTicks,
+) -> None:
+    cycle = Cycle()
+    old = weakref.ref(cycle)
+    gc.collect(0)
+    gc.collect(1)
+    del cycle
+    collection.ask_for_all()
+    assert old() is not None  # not in the thread that asks
+    collection.collect_if_due()
+    assert old() is None
+
+
 def test_collector_runs_by_itself_again_after_the_last_tick() -> None:
     collection = CollectionBetweenTicks()
     collection.start()
