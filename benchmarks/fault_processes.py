@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import yaml
@@ -36,8 +37,6 @@ from sim_training.ros_domain import TEST_DOMAINS, claim_domain
 SENSOR_HZ = 100.0
 STARTUP_S = 20.0
 HEALTHY_S, FAULTY_S = 0.5, 0.6
-LONGEST_TURN_S = 0.05
-"""Of the judge's own loop, which is to turn at SENSOR_HZ; it hears nothing in the meantime."""
 MAX_ATTEMPTS = 3
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,8 +45,11 @@ class CampaignError(InputError):
     """A process did not do what it must before a fault means anything."""
 
 
-class JudgeSleptError(Exception):
-    """Nobody looked when the reaction was due, so nobody knows whether it was late."""
+class UndecidedError(Exception):
+    """The reaction is late by no more than the machine kept the node from acting, or its judge."""
+
+
+Process: TypeAlias = "subprocess.Popen[bytes]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ class Player(SideNode):
         self.arrivals_s: list[float] = []
         self.are_reactions: list[bool] = []
         self.longest_turn_s = 0.0
-        """Of the loop, since it was last set to zero."""
+        """Of the loop, since it was last set to zero; nothing is heard in the meantime."""
         self._turn_began_s = 0.0
         self._states = self.node.create_publisher(JointState, "joint_states", SENSOR_QOS)
         self.node.create_subscription(
@@ -153,9 +155,7 @@ def own_domain(logs: Path) -> Iterator[None]:
 
 
 @contextmanager
-def program(
-    setup: Setup, name: str, *parameters: str, chokes: bool = False
-) -> Iterator["subprocess.Popen[bytes]"]:
+def program(setup: Setup, name: str, *parameters: str, chokes: bool = False) -> Iterator[Process]:
     """Run one of our executables; with `chokes`, on a disk that is full."""
     start = f"import sac_ros.nodes.executables as e; e.{name}()"
     arguments = [item for parameter in parameters for item in ("-p", parameter)]
@@ -182,7 +182,7 @@ def program(
 
 def policy_node(
     setup: Setup, *parameters: str, chokes: bool = False
-) -> "contextmanager[subprocess.Popen[bytes]]":
+) -> AbstractContextManager[Process]:
     """Run the policy node, which starts itself."""
     base = (f"policy:={setup.policy}", f"task:={setup.task_file}", "autostart:=true")
     return program(setup, "policy_node", *base, *parameters, chokes=chokes)
@@ -200,7 +200,14 @@ class Trial:
     def __init__(self, setup: Setup, tally: Tally, rng: np.random.Generator) -> None:
         self.setup, self.tally = setup, tally
         self.player = Player(setup, tally, rng)
+        self._node: Process | None = None
         tally.num_trials += 1
+
+    @contextmanager
+    def policy_node(self, *parameters: str, chokes: bool = False) -> Iterator[Process]:
+        """Run the policy node that is on trial."""
+        with policy_node(self.setup, *parameters, chokes=chokes) as self._node:
+            yield self._node
 
     def be_healthy(self) -> None:
         """Wait for the policy's commands, then see how regular they are."""
@@ -215,18 +222,34 @@ class Trial:
         self.lateness_s = max(0.0, float(healthy.max(initial=period_s)) - period_s)
 
     def expect_reaction(self, onset_s: float, *, stays: bool = True) -> None:
-        """Wait for the reaction, and hold it against its bound; raise JudgeSleptError."""
+        """Wait for the reaction, and hold it against its bound; raise UndecidedError."""
         max_age_s = max(reading.max_age_s for reading in self.setup.task.readings)
         bound_s = self.setup.task.control_period_s + max_age_s + self.lateness_s
         if stays:
             self.player.must_react_from_s = onset_s + bound_s
+        assert self._node is not None
         self.player.longest_turn_s = 0.0
+        waited_before_s = waits_for_processor_s(self._node.pid)
         self.player.run_for(FAULTY_S)
         self.player.must_react_from_s = math.inf
         reaction_s = self.player.first_reaction_s(onset_s) - onset_s
         is_late = not reaction_s <= bound_s
-        if is_late and self.player.longest_turn_s > LONGEST_TURN_S:
-            raise JudgeSleptError(f"for {self.player.longest_turn_s:.3f} s")
+        if is_late:
+            waited_s = waits_for_processor_s(self._node.pid)
+            held_up_s = max(
+                [
+                    self.player.longest_turn_s,
+                    *(waited_s[thread] - waited_before_s.get(thread, 0.0) for thread in waited_s),
+                ]
+            )
+            is_undecided = min(reaction_s, FAULTY_S) - held_up_s <= bound_s
+            print(
+                f"{'undecided' if is_undecided else 'late'}: a reaction after {reaction_s:.3f} s,"
+                f" allowed {bound_s:.3f} s, held up for {held_up_s:.3f} s",
+                file=sys.stderr,
+            )
+            if is_undecided:
+                raise UndecidedError
         self.tally.bound_s = max(self.tally.bound_s, bound_s)
         if math.isfinite(reaction_s):
             self.tally.reactions_s.append(reaction_s)
@@ -239,8 +262,17 @@ class Trial:
         self.tally.num_not_recovered += not is_back
 
 
+def waits_for_processor_s(pid: int) -> dict[str, float]:
+    """Return how long each thread of a process has been ready to run and did not, so far."""
+    waits_s = {}
+    for schedstat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # it has just ended
+            waits_s[schedstat.parent.name] = 1e-9 * int(schedstat.read_text().split()[1])
+    return waits_s
+
+
 def _silence(trial: Trial) -> None:
-    with policy_node(trial.setup):
+    with trial.policy_node():
         trial.be_healthy()
         trial.player.publishes = False
         trial.expect_reaction(time.monotonic())
@@ -249,7 +281,7 @@ def _silence(trial: Trial) -> None:
 
 
 def _not_a_number(trial: Trial) -> None:
-    with policy_node(trial.setup):
+    with trial.policy_node():
         trial.be_healthy()
         trial.player.value = math.nan
         trial.expect_reaction(time.monotonic())
@@ -258,7 +290,7 @@ def _not_a_number(trial: Trial) -> None:
 
 
 def _flood(trial: Trial) -> None:
-    with policy_node(trial.setup):
+    with trial.policy_node():
         trial.be_healthy()
         trial.player.copies = 100
         trial.player.run_for(FAULTY_S)
@@ -268,7 +300,7 @@ def _flood(trial: Trial) -> None:
 
 def _stop_button(trial: Trial) -> None:
     stops = trial.player.node.create_publisher(Bool, "estop", LATCHED_QOS)
-    with policy_node(trial.setup):
+    with trial.policy_node():
         trial.be_healthy()
         if not trial.player.run_until(lambda: stops.get_subscription_count() >= 1, STARTUP_S):
             raise CampaignError("the node does not listen to estop")
@@ -279,12 +311,12 @@ def _stop_button(trial: Trial) -> None:
 
 def _ended_by(number: signal.Signals) -> Callable[[Trial], None]:
     def end(trial: Trial) -> None:
-        with policy_node(trial.setup) as process:
+        with trial.policy_node() as process:
             trial.be_healthy()
             onset_s = time.monotonic()
             process.send_signal(number)
             trial.expect_reaction(onset_s)
-        with policy_node(trial.setup):
+        with trial.policy_node():
             trial.expect_recovery()
 
     return end
@@ -292,16 +324,16 @@ def _ended_by(number: signal.Signals) -> Callable[[Trial], None]:
 
 def _killed(trial: Trial) -> None:
     """Nothing of ours can react to this; the controller's own timeout must. We come back safely."""
-    with policy_node(trial.setup) as process:
+    with trial.policy_node() as process:
         trial.be_healthy()
         process.kill()
         trial.player.run_for(FAULTY_S)
-    with policy_node(trial.setup):
+    with trial.policy_node():
         trial.expect_recovery()
 
 
 def _suspended(trial: Trial) -> None:
-    with policy_node(trial.setup) as process:
+    with trial.policy_node() as process:
         trial.be_healthy()
         process.send_signal(signal.SIGSTOP)
         trial.player.run_for(0.3 + trial.player.rng.uniform(0.0, 0.5))
@@ -312,7 +344,7 @@ def _suspended(trial: Trial) -> None:
 
 
 def _starved(trial: Trial) -> None:
-    with policy_node(trial.setup):
+    with trial.policy_node():
         trial.be_healthy()
         burners = [
             multiprocessing.get_context("spawn").Process(target=_burn, args=(2.0,), daemon=True)
@@ -333,7 +365,7 @@ def _burn(duration_s: float) -> None:
 
 
 def _disk_full(trial: Trial) -> None:
-    with policy_node(trial.setup, chokes=True):
+    with trial.policy_node(chokes=True):
         trial.be_healthy()
         trial.player.publishes = False
         trial.expect_reaction(time.monotonic())
@@ -352,7 +384,7 @@ def _robot_killed(use_sim_time: bool) -> Callable[[Trial], None]:
             f"task:={trial.setup.task_file}",
             f"publish_clock:={str(use_sim_time).lower()}",
         )
-        with policy_node(trial.setup, f"use_sim_time:={str(use_sim_time).lower()}"):
+        with trial.policy_node(f"use_sim_time:={str(use_sim_time).lower()}"):
             with robot() as process:
                 trial.be_healthy()
                 if use_sim_time:
@@ -377,7 +409,7 @@ def _bad_policy(change: Callable[[bytes], bytes]) -> Callable[[Trial], None]:
             ended = trial.player.run_until(lambda: process.poll() is not None, STARTUP_S)
             trial.tally.num_late += not ended or process.returncode != 2
         trial.player.must_react_from_s = math.inf
-        with policy_node(trial.setup):
+        with trial.policy_node():
             trial.expect_recovery()
 
     return offer
@@ -437,13 +469,13 @@ def run_processes(
 
 
 def _try(fault: Callable[[Trial], None], setup: Setup, tally: Tally, seed: tuple[int, ...]) -> None:
-    """Run a trial, and again if the judge slept; if it always does, that counts as late."""
+    """Run a trial, and again while it is undecided; if it stays so, that counts as late."""
     for _ in range(MAX_ATTEMPTS):
         trial = Trial(setup, tally, np.random.default_rng(seed))
         try:
             fault(trial)
             return
-        except JudgeSleptError:
+        except UndecidedError:
             tally.num_undecided += 1
         finally:
             trial.player.close()

@@ -42,7 +42,7 @@ class Tally:
     """Reactions that were owed and came late, or never."""
     num_not_recovered: int = 0
     num_undecided: int = 0
-    """Trials that were done again because the judge itself slept when a reaction was due."""
+    """Trials that were done again: the machine kept the node, or its judge, from acting."""
     reactions_s: list[float] = field(default_factory=list)
     """From fault to the first command of the reaction, one for each trial that had one."""
     bound_s: float = 0.0
