@@ -113,7 +113,7 @@ class started:  # noqa: N801 - reads as the function it stands for
         policy = folder / "policy.onnx"
         policy.write_bytes(GOOD)
         self._robot = NodeProcess(
-            "sim_robot_node", f"task:={task}", "real_time_factor:=5.0", log=folder / "robot.log"
+            "sim_robot_node", f"task:={task}", "real_time_factor:=2.0", log=folder / "robot.log"
         )
         self.node = NodeProcess(
             "policy_node",
