@@ -29,6 +29,13 @@ def make_garbage(num: int) -> list[weakref.ref[Cycle]]:
     return [weakref.ref(Cycle()) for _ in range(num)]
 
 
+def make_old_garbage() -> weakref.ref[Cycle]:
+    cycle = Cycle()
+    gc.collect(0)
+    gc.collect(1)  # alive, and so moved to the oldest generation
+    return weakref.ref(cycle)
+
+
 def num_alive(garbage: list[weakref.ref[Cycle]]) -> int:
     return sum(ref() is not None for ref in garbage)
 
@@ -49,11 +56,7 @@ def test_little_garbage_waits(collection: CollectionBetweenTicks) -> None:
 def test_garbage_that_has_become_old_is_found_in_the_end(
     collection: CollectionBetweenTicks,
 ) -> None:
-    cycle = Cycle()
-    old = weakref.ref(cycle)
-    gc.collect(0)
-    gc.collect(1)  # alive, and so moved to the oldest generation
-    del cycle
+    old = make_old_garbage()
     young, middle, oldest = gc.get_threshold()
     for _ in range((middle + 2) * (oldest + 2)):
         make_garbage(2 * young)
@@ -64,11 +67,7 @@ def test_garbage_that_has_become_old_is_found_in_the_end(
 def test_all_garbage_is_found_at_once_when_somebody_asks_for_it(
     collection: CollectionBetweenTicks,
 ) -> None:
-    cycle = Cycle()
-    old = weakref.ref(cycle)
-    gc.collect(0)
-    gc.collect(1)
-    del cycle
+    old = make_old_garbage()
     collection.ask_for_all()
     assert old() is not None  # not in the thread that asks
     collection.collect_if_due()
