@@ -32,7 +32,7 @@ from sac_ros.nodes.qos_profiles import LATCHED_QOS, SENSOR_QOS
 from sac_ros.nodes.side_node import SideNode
 from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import TaskSpec, load_task
-from sim_training.ros_domain import TEST_DOMAINS, claim_domain
+from sim_training.demo_nodes import own_environment
 
 SENSOR_HZ = 100.0
 STARTUP_S = 20.0
@@ -141,17 +141,6 @@ class Player(SideNode):
         self.are_reactions.append(self._judge.judge(np.array(message.data), owed))
         self.arrivals_s.append(now_s)
         self._tally.num_ticks += 1
-
-
-@contextmanager
-def own_domain(logs: Path) -> Iterator[None]:
-    """Keep all nodes, and the logs they write, to this process and its children."""
-    domain, claim = claim_domain(TEST_DOMAINS)
-    with claim:
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-        os.environ.setdefault("ROS_DOMAIN_ID", str(domain))
-        os.environ["ROS_LOG_DIR"] = str(logs)
-        yield
 
 
 @contextmanager
@@ -458,7 +447,7 @@ def run_processes(
     kinds = [(number, name) for number, name in enumerate(PROCESS_KINDS) if only in name]
     tallies = {name: (Tally(), PROCESS_KINDS[name][1]) for _, name in kinds}
     num_done = 0
-    with own_domain(folder):
+    with own_environment():
         for round_number in range(num_rounds):
             for number, name in kinds:
                 fault, tally = PROCESS_KINDS[name][0], tallies[name][0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from command_judge import CommandJudge, Verdicts
-from fault_processes import Setup, own_domain, policy_node
+from fault_processes import Setup, policy_node
 from policy_file_fuzzing import mutate
 from random_policy import write_random_policy
 from rclpy.serialization import serialize_message
@@ -19,6 +19,7 @@ from sac_ros.nodes.qos_profiles import LATCHED_QOS, SENSOR_QOS
 from sac_ros.nodes.side_node import SideNode
 from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import load_task
+from sim_training.demo_nodes import own_environment
 
 STARTUP_S = 60.0
 GARBAGE_SHARE = 0.8
@@ -46,7 +47,7 @@ def send_garbage(folder: Path, duration_s: float, seed: int) -> GarbageResult:
     task_file.write_text(yaml.safe_dump(to_mapping(task), sort_keys=False))
     write_random_policy(policy, task, command="benchmarks/message_fuzzing.py")
     setup = Setup(task=task, task_file=task_file, policy=policy, folder=folder)
-    with own_domain(folder), policy_node(setup, "learner:=stranger") as process:
+    with own_environment(), policy_node(setup, "learner:=stranger") as process:
         sender = _Sender(setup, rng)
         try:
             sender.send_good_until_it_acts()
