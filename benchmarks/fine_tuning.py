@@ -93,12 +93,12 @@ def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
     began_s = time.monotonic()
     if arm == "ceiling":
         policies: list[tuple[int, Path]] = [(0, options.ceiling / "policy.onnx")]
-        rows, updates, heard, folder = [], 0, None, Path()
+        rows, updates, heard, best = [], 0, None, None
     else:
         rows, updates, heard, folder = _learn(options, robot, arm, path.stem)
         policies = _policies_that_ran(options, rows, folder)
+        best = _kept_best(folder)
     wall_s = time.monotonic() - began_s
-    best = folder / "robot" / "best_policy.onnx"
     run = Run(
         shift=shift,
         arm=arm,
@@ -116,7 +116,7 @@ def _once(options: argparse.Namespace, shift: str, arm: str, seed: int) -> None:
             Point(robot_steps=steps, return_mean=_measure(policy, robot, options.episodes))
             for steps, policy in policies
         ],
-        best_kept=_measure(best, robot, options.episodes) if best.exists() else None,
+        best_kept=None if best is None else _measure(best, robot, options.episodes),
     )
     path.write_text(json.dumps({"machine": asdict(machine), **asdict(run)}, indent=1) + "\n")
     print(f"wrote {path}: {[(p.robot_steps, round(p.return_mean)) for p in run.points]}")
@@ -190,6 +190,11 @@ def _policies_that_ran(
     marks = range(options.measure_every, options.robot_steps + 1, options.measure_every)
     ran = [(mark, newest_policy(folder, mark, rows) or frozen) for mark in marks]
     return [(0, frozen), *ran]
+
+
+def _kept_best(folder: Path) -> Path | None:
+    best = folder / "robot" / "best_policy.onnx"
+    return best if best.exists() else None
 
 
 def _measure(policy: Path, robot: SimulatedRobot, num_episodes: int) -> float:

@@ -34,6 +34,7 @@ from sac_ros.policy.contract import (
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.sac.discrete_networks import CategoricalActor
 from sac_ros.sac.learner_protocol import Actor
+from sac_ros.sac.whole_writes import disk_refusals_as
 from sac_ros.task.task_spec import TaskSpec
 
 # Old enough for every onnxruntime since 1.14 and for what robots still run.
@@ -65,15 +66,12 @@ def export_policy(
     )
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
     try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        raise PolicyExportError(
-            f"cannot write {path} ({error.strerror}); make room or permission there"
-        ) from error
+        with disk_refusals_as(PolicyExportError, path):
+            with draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 

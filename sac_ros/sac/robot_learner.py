@@ -12,7 +12,8 @@ import contextlib
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,7 +40,7 @@ from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.transition_log import Mark, TransitionLog
 from sac_ros.sac.transition_rows import add_rows
-from sac_ros.sac.whole_writes import replace_whole
+from sac_ros.sac.whole_writes import disk_refusals_as, replace_whole
 from sac_ros.task.action import exceeds_limits
 from sac_ros.task.transition import Transition, TransitionError, columns
 
@@ -338,15 +339,8 @@ class RobotLearner:
             if row.is_the_policys_own:
                 self.best.add(row)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        folder = self.settings.folder
-        try:
-            yield
-        except OSError as error:
-            raise RobotFolderError(
-                f"cannot write to {folder} ({error.strerror}); make room or permission there"
-            ) from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return disk_refusals_as(RobotFolderError, self.settings.folder)
 
     def _keep(self, policy: bytes) -> None:
         """Write the policy file for whoever wants to look at it, and remove the oldest."""

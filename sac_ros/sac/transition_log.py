@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
-from sac_ros.sac.whole_writes import append_whole
+from sac_ros.sac.whole_writes import append_whole, disk_refusals_as
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 from sac_ros.task.transition import Transition, pack, packed_layout
 
@@ -114,13 +114,8 @@ class TransitionLog:
         Raises TransitionLogError (full disk): the log is then as it was before.
         """
         segment = self._segment_for_next()
-        try:
+        with disk_refusals_as(TransitionLogError, self.folder):
             append_whole(segment, self._encode(self.num_added, pack(transition)))
-        except OSError as error:
-            raise TransitionLogError(
-                f"cannot write transition {self.num_added} to {self.folder} ({error.strerror});"
-                " make room there"
-            ) from error
         self.num_added += 1
 
     def mark(self, mark: Mark) -> None:
@@ -128,14 +123,12 @@ class TransitionLog:
         self.marks.append(mark)
         text = json.dumps(to_mapping(mark))
         line = f"{zlib.crc32(text.encode()):08x} {text}\n"
-        try:
-            with self._marks_path.open("ab", buffering=0) as file:
-                append_whole(file, line.encode())
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise TransitionLogError(
-                f"cannot write to {self._marks_path} ({error.strerror}); make room there"
-            ) from error
+        with (
+            disk_refusals_as(TransitionLogError, self._marks_path),
+            self._marks_path.open("ab", buffering=0) as file,
+        ):
+            append_whole(file, line.encode())
+            os.fsync(file.fileno())
 
     def sync(self) -> None:
         """Bring everything down to the disk, so that a power cut cannot take it either.
@@ -144,12 +137,8 @@ class TransitionLog:
         """
         if self._segment is None:
             return
-        try:
+        with disk_refusals_as(TransitionLogError, self.folder):
             os.fsync(self._segment.fileno())
-        except OSError as error:
-            raise TransitionLogError(
-                f"cannot write to {self.folder} ({error.strerror}); make room there"
-            ) from error
 
     def close(self) -> None:
         """Sync, and let another process have the log."""
@@ -255,12 +244,8 @@ class TransitionLog:
             first=self.num_added,
         )
         path = self.folder / f"segment-{self.num_added:012d}.log"
-        try:
+        with disk_refusals_as(TransitionLogError, path):
             self._segment = _begin_segment(path, json.dumps(to_mapping(header)).encode() + b"\n")
-        except OSError as error:
-            raise TransitionLogError(
-                f"cannot begin {path} ({error.strerror}); make room or permission there"
-            ) from error
         self._segment_first = self.num_added
         self._forget_oldest()
         return self._segment

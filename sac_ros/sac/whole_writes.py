@@ -1,10 +1,13 @@
-"""Writing that a full disk cannot leave half done."""
+"""Writing that a full disk cannot leave half done, and what is said when it tried."""
 
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from sac_ros.errors import InputError
 
 
 def append_whole(file: BinaryIO, data: bytes) -> None:
@@ -25,3 +28,14 @@ def replace_whole(path: Path, data: bytes) -> None:
     draft = path.with_suffix(".part")
     draft.write_bytes(data)
     draft.replace(path)
+
+
+@contextlib.contextmanager
+def disk_refusals_as(kind: type[InputError], where: Path | str) -> Iterator[None]:
+    """Raise errors of this kind, with what can be done, where writing there raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(
+            f"cannot write to {where} ({error.strerror}); make room or permission there"
+        ) from error
