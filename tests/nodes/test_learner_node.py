@@ -192,20 +192,16 @@ def run(tmp_path: Path) -> Run:
 def test_robot_runs_what_was_learned_on_it_and_a_killed_learner_goes_on(
     watcher: Watcher, run: Run
 ) -> None:
-    # Nothing sensible is learned in so few steps; here the guard is not to see that.
-    with run.robot("max_action_change:=2.0", "max_drop:=0.99"):
+    with run.robot(*UNGUARDED):
         with run.learner(QUICK) as learner:
-            watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
-            watcher.wait(
-                lambda: (watcher.status or PolicyStatus(version=0, good_version=0)).version >= 1,
-                "a swap",
-            )
+            watcher.wait_until_loaded(learner)
+            watcher.wait_for_version(1)
             watcher.wait(lambda: watcher.steps() > 160, "more steps")
             learner.stop(signal.SIGKILL)
         before, version = watcher.steps(), watcher.updates[-1].header.version
         watcher.learning.clear()
         with run.learner(QUICK) as learner:
-            watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+            watcher.wait_until_loaded(learner)
             watcher.wait(lambda: watcher.steps() > before, "steps on top of the earlier ones")
             watcher.wait(
                 lambda: watcher.updates[-1].header.version > version, "a version of its own"
@@ -219,7 +215,7 @@ def test_learner_gone_bad_is_rolled_back_its_window_marked_and_it_waits_for_resu
     watcher: Watcher, run: Run
 ) -> None:
     with run.robot("max_action_change:=2.0"), run.learner(BAD) as learner:
-        watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+        watcher.wait_until_loaded(learner)
         watcher.wait(
             lambda: watcher.status is not None and watcher.status.num_rollbacks == 1, "the rollback"
         )
@@ -256,7 +252,7 @@ def test_what_a_person_does_to_the_robot_becomes_demonstrations_and_an_abort_a_m
         return int(watcher.learning.get("demonstrations", 0)) >= 10
 
     with run.robot("intervention_timeout_s:=0.5"), run.learner(QUICK) as learner:
-        watcher.observer.wait_for_output(learner, "learning for task", LOADING_S)
+        watcher.wait_until_loaded(learner)
         watcher.wait(pushed, "demonstrations")
         shown_by = watcher.steps()
         watcher.wait(lambda: watcher.steps() >= shown_by + 100, "steps of the policy's own")
