@@ -45,7 +45,8 @@ class Options:
     steps: int = 1_000_000
     """Environment steps of each run."""
     episodes: int = 10
-    """Of the evaluation of each trained policy, most likely action."""
+    """Of the evaluation of each trained policy, with its most likely actions; and of another one
+    with actions that are drawn, as those of training are."""
     evaluation_seed: int = 1000
     """Of the start states of that evaluation."""
     train: bool = True
@@ -136,12 +137,21 @@ def _write_down(options: Options, seed: int) -> None:
         path = Path(scratch) / "policy.onnx"
         export_run(folder, path)
         policy = OnnxPolicy.load(path)
-    returns = evaluate_policy(policy, num_episodes=options.episodes, seed=options.evaluation_seed)
+    returns, sampled_returns = (
+        evaluate_policy(
+            policy,
+            num_episodes=options.episodes,
+            seed=options.evaluation_seed,
+            sampled=sampled,
+        )
+        for sampled in (False, True)
+    )
     row = Row.of(
         title=options.title,
         seed=seed,
         steps_wanted=options.steps,
         returns=returns,
+        sampled_returns=sampled_returns,
         contract=policy.contract,
         sessions=read_sessions(folder),
     )

@@ -65,6 +65,9 @@ class Row:
     """Population standard deviation over the episodes."""
     return_min: float
     return_max: float
+    sampled_mean: float
+    """With actions that are drawn: what tables of training returns, such as CleanRL's, show."""
+    sampled_std: float
     episodes: int
     train_wall_s: float
     """Interruptions excluded; a machine shared with other work included."""
@@ -84,10 +87,11 @@ class Row:
         seed: int,
         steps_wanted: int,
         returns: Sequence[float],
+        sampled_returns: Sequence[float],
         contract: PolicyContract,
         sessions: Sequence[Session],
     ) -> "Row":
-        """Summarise the evaluation of one run's policy."""
+        """Summarise both evaluations of one run's policy."""
         provenance = contract.provenance
         return cls(
             name=title,
@@ -99,6 +103,8 @@ class Row:
             return_std=round(float(np.std(returns)), 2),
             return_min=round(min(returns), 2),
             return_max=round(max(returns), 2),
+            sampled_mean=round(float(np.mean(sampled_returns)), 2),
+            sampled_std=round(float(np.std(sampled_returns)), 2),
             episodes=len(returns),
             train_wall_s=round(provenance.training_run_s or 0.0, 1),
             commit=" then ".join(dict.fromkeys(session.commit for session in sessions)),
@@ -111,7 +117,8 @@ class Row:
     def __str__(self) -> str:
         return (
             f"{self.name}, seed {self.seed}, {self.status}: {self.return_mean} ± {self.return_std}"
-            f" over {self.episodes} episodes after {self.steps} of {self.steps_wanted} steps"
+            f" (drawn actions {self.sampled_mean} ± {self.sampled_std}) over {self.episodes}"
+            f" episodes after {self.steps} of {self.steps_wanted} steps"
         )
 
 
@@ -144,7 +151,8 @@ def write_row(path: Path, row: Row) -> None:
         rows = [old for old in rows if (old["name"], old["seed"]) != (row.name, str(row.seed))]
         rows = sorted([*rows, new], key=lambda item: (item["name"], int(item["seed"])))
         table = io.StringIO()
-        writer = csv.DictWriter(table, names, lineterminator="\n")
+        # Rows that were written before there was a column have nothing in it.
+        writer = csv.DictWriter(table, names, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         replace_text(path, table.getvalue())
