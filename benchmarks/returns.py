@@ -11,8 +11,10 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from machine import describe_machine
 from returns_table import Row, Session, add_session, read_sessions, write_curves, write_row
@@ -25,9 +27,12 @@ from sim_training.evaluate import evaluate_policy
 from sim_training.export import export_run
 from sim_training.options import parse_options, split_passed_on
 from sim_training.run_folder import RunFolder
-from sim_training.run_report.run_history import RunHistoryError, read_history
+from sim_training.run_report.run_history import RunHistory, RunHistoryError, read_history
 
 PACKAGES = ("torch", "mujoco", "gymnasium", "numpy")
+EPISODIC_RETURN: Final = "charts/episodic_return"
+LATE: Final = 0.8
+"""Share of the steps after which a training episode counts among the last ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +50,7 @@ class Options:
     steps: int = 1_000_000
     """Environment steps of each run."""
     episodes: int = 10
-    """Of the evaluation of each trained policy, with its most likely actions; and of another one
-    with actions that are drawn, as those of training are."""
+    """Of the evaluation of each trained policy, most likely action."""
     evaluation_seed: int = 1000
     """Of the start states of that evaluation."""
     train: bool = True
@@ -137,40 +141,43 @@ def _write_down(options: Options, seed: int) -> None:
         path = Path(scratch) / "policy.onnx"
         export_run(folder, path)
         policy = OnnxPolicy.load(path)
-    returns, sampled_returns = (
-        evaluate_policy(
-            policy,
-            num_episodes=options.episodes,
-            seed=options.evaluation_seed,
-            sampled=sampled,
-        )
-        for sampled in (False, True)
-    )
+    returns = evaluate_policy(policy, num_episodes=options.episodes, seed=options.evaluation_seed)
+    histories = _histories(options)
     row = Row.of(
         title=options.title,
         seed=seed,
         steps_wanted=options.steps,
         returns=returns,
-        sampled_returns=sampled_returns,
+        training_returns=_late_training_returns(histories.get(folder.path), policy),
         contract=policy.contract,
         sessions=read_sessions(folder),
     )
     write_row(options.out / "returns.csv", row)
     print(row)
-    try:
-        histories = [
-            read_history(folder.path)
-            for folder in map(RunFolder, sorted(folder.path.parent.glob("seed_*")))
-            if folder.progress_csv.exists()
-        ]
-    except RunHistoryError as error:
-        print(f"no curves yet: {error}")
-        return
-    histories = [history for history in histories if history.evaluations]
     if not histories:
         print("no curves yet: the run was stopped before its first evaluation")
         return
-    write_curves(options.out / "returns" / options.title, options.title, histories)
+    curves = list(histories.values())
+    write_curves(options.out / "returns" / options.title, options.title, curves)
+
+
+def _histories(options: Options) -> dict[Path, RunHistory]:
+    """Return what can be drawn, by run folder, of all seeds that have begun."""
+    histories = {}
+    for path in sorted((options.runs / options.title).glob("seed_*")):
+        with suppress(RunHistoryError):  # no evaluation yet
+            histories[path] = read_history(path)
+    return histories
+
+
+def _late_training_returns(history: RunHistory | None, policy: OnnxPolicy) -> list[float]:
+    """Return those of the training episodes that ended in the last fifth of the policy's steps."""
+    if history is None or EPISODIC_RETURN not in history.scalars:
+        return []
+    curve = history.scalars[EPISODIC_RETURN]
+    steps = policy.contract.provenance.steps
+    is_late = (curve.step > LATE * steps) & (curve.step <= steps)
+    return [float(value) for value in curve.value[is_late]]
 
 
 if __name__ == "__main__":

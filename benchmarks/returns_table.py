@@ -65,9 +65,10 @@ class Row:
     """Population standard deviation over the episodes."""
     return_min: float
     return_max: float
-    sampled_mean: float
-    """With actions that are drawn: what tables of training returns, such as CleanRL's, show."""
-    sampled_std: float
+    training_mean: float | None
+    """Of the training episodes in the last fifth of the steps, which explore: what CleanRL's tables
+    show. None where none ended there."""
+    training_std: float | None
     episodes: int
     train_wall_s: float
     """Interruptions excluded; a machine shared with other work included."""
@@ -87,11 +88,11 @@ class Row:
         seed: int,
         steps_wanted: int,
         returns: Sequence[float],
-        sampled_returns: Sequence[float],
+        training_returns: Sequence[float],
         contract: PolicyContract,
         sessions: Sequence[Session],
     ) -> "Row":
-        """Summarise both evaluations of one run's policy."""
+        """Summarise the evaluation of one run's policy, and the end of its training."""
         provenance = contract.provenance
         return cls(
             name=title,
@@ -103,8 +104,8 @@ class Row:
             return_std=round(float(np.std(returns)), 2),
             return_min=round(min(returns), 2),
             return_max=round(max(returns), 2),
-            sampled_mean=round(float(np.mean(sampled_returns)), 2),
-            sampled_std=round(float(np.std(sampled_returns)), 2),
+            training_mean=round(float(np.mean(training_returns)), 2) if training_returns else None,
+            training_std=round(float(np.std(training_returns)), 2) if training_returns else None,
             episodes=len(returns),
             train_wall_s=round(provenance.training_run_s or 0.0, 1),
             commit=" then ".join(dict.fromkeys(session.commit for session in sessions)),
@@ -115,11 +116,13 @@ class Row:
         )
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.name}, seed {self.seed}, {self.status}: {self.return_mean} ± {self.return_std}"
-            f" (drawn actions {self.sampled_mean} ± {self.sampled_std}) over {self.episodes}"
-            f" episodes after {self.steps} of {self.steps_wanted} steps"
+            f" over {self.episodes} episodes after {self.steps} of {self.steps_wanted} steps"
         )
+        if self.training_mean is None:
+            return text
+        return f"{text}; last training episodes {self.training_mean} ± {self.training_std}"
 
 
 def add_session(folder: RunFolder, session: Session) -> None:
@@ -147,9 +150,10 @@ def write_row(path: Path, row: Row) -> None:
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-        new = {name: str(value) for name, value in dataclasses.asdict(row).items()}
         rows = [old for old in rows if (old["name"], old["seed"]) != (row.name, str(row.seed))]
-        rows = sorted([*rows, new], key=lambda item: (item["name"], int(item["seed"])))
+        rows = sorted(
+            [*rows, dataclasses.asdict(row)], key=lambda item: (item["name"], int(item["seed"]))
+        )
         table = io.StringIO()
         # Rows that were written before there was a column have nothing in it.
         writer = csv.DictWriter(table, names, restval="", lineterminator="\n")

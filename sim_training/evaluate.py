@@ -64,9 +64,12 @@ def main(argv: Sequence[str]) -> int:
         description="Run an exported policy in simulation and report its returns.",
     )
     policy = OnnxPolicy.load(options.policy)
+    act: Callable[[NDArray[np.float32]], NDArray[np.float64]] = policy.mode
+    if options.sampled:
+        act = functools.partial(policy.sample, rng=np.random.default_rng(options.seed))
     episodes = run_policy(
         policy,
-        _actions(policy, options.sampled, options.seed),
+        act,
         num_episodes=options.episodes,
         seed=options.seed,
         video=options.video,
@@ -86,21 +89,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def evaluate_policy(
-    policy: OnnxPolicy, *, num_episodes: int, seed: int, sampled: bool = False
-) -> list[float]:
-    """Return each episode's undiscounted return, with the most likely actions or drawn ones."""
-    act = _actions(policy, sampled, seed)
-    episodes = run_policy(policy, act, num_episodes=num_episodes, seed=seed, video=None)
+def evaluate_policy(policy: OnnxPolicy, *, num_episodes: int, seed: int) -> list[float]:
+    """Return the undiscounted return of each episode under the most likely action."""
+    episodes = run_policy(policy, policy.mode, num_episodes=num_episodes, seed=seed, video=None)
     return [episode.episode_return for episode in episodes]
-
-
-def _actions(
-    policy: OnnxPolicy, sampled: bool, seed: int
-) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
-    if sampled:
-        return functools.partial(policy.sample, rng=np.random.default_rng(seed))
-    return policy.mode
 
 
 def run_policy(

@@ -60,8 +60,8 @@ def test_each_run_is_a_row_that_says_how_it_was_made(finished: Path) -> None:
         assert row["name"] == "Pendulum-v1_sac" and row["algorithm"] == "sac"
         assert (row["status"], row["steps"], row["episodes"]) == ("complete", "200", "2")
         assert -2000.0 < float(row["return_mean"]) < 0.0 < float(row["train_wall_s"])
-        assert -2000.0 < float(row["sampled_mean"]) < 0.0
-        assert row["sampled_mean"] != row["return_mean"]
+        # One episode of 200 steps ends in the last fifth of them.
+        assert -2000.0 < float(row["training_mean"]) < 0.0 == float(row["training_std"])
         assert row["command"].startswith("sac-ros train --env Pendulum-v1")
         assert f"--seed {row['seed']} " in row["command"] and "cores" in row["machine"]
         assert "torch" in row["machine"] and row["commit"]
