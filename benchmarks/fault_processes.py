@@ -447,7 +447,7 @@ def run_processes(
     kinds = [(number, name) for number, name in enumerate(PROCESS_KINDS) if only in name]
     tallies = {name: (Tally(), PROCESS_KINDS[name][1]) for _, name in kinds}
     num_done = 0
-    with own_environment():
+    with own_environment(confined=True):
         for round_number in range(num_rounds):
             for number, name in kinds:
                 fault, tally = PROCESS_KINDS[name][0], tallies[name][0]

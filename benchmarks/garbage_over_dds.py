@@ -47,7 +47,7 @@ def send_garbage(folder: Path, duration_s: float, seed: int) -> GarbageResult:
     task_file.write_text(yaml.safe_dump(to_mapping(task), sort_keys=False))
     write_random_policy(policy, task, command="benchmarks/message_fuzzing.py")
     setup = Setup(task=task, task_file=task_file, policy=policy, folder=folder)
-    with own_environment(), policy_node(setup, "learner:=stranger") as process:
+    with own_environment(confined=True), policy_node(setup, "learner:=stranger") as process:
         sender = _Sender(setup, rng)
         try:
             sender.send_good_until_it_acts()

@@ -11,7 +11,6 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -154,19 +153,19 @@ def _write_down(options: Options, seed: int) -> None:
     )
     write_row(options.out / "returns.csv", row)
     print(row)
-    if not histories:
-        print("no curves yet: the run was stopped before its first evaluation")
-        return
-    curves = list(histories.values())
-    write_curves(options.out / "returns" / options.title, options.title, curves)
+    if histories:
+        curves = list(histories.values())
+        write_curves(options.out / "returns" / options.title, options.title, curves)
 
 
 def _histories(options: Options) -> dict[Path, RunHistory]:
     """Return what can be drawn, by run folder, of all seeds that have begun."""
     histories = {}
     for path in sorted((options.runs / options.title).glob("seed_*")):
-        with suppress(RunHistoryError):  # no evaluation yet
+        try:
             histories[path] = read_history(path)
+        except RunHistoryError as error:
+            print(f"no curves yet: {error}")
     return histories
 
 

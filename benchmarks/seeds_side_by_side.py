@@ -8,7 +8,6 @@ machine's processor time that its processes used.
 """
 
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -101,38 +100,34 @@ def _processor_time_of_children_s() -> float:
 def print_table(console: Console, turns: Sequence[Turn]) -> None:
     """Print one line for each number of jobs."""
     table = Table("jobs", "steps/s", "rounds", "share of all cores", "ratio")
-    slowest = _median_rate(turns, turns[0].jobs)
+    rates: list[float] = []
     for jobs in dict.fromkeys(turn.jobs for turn in turns):
         own = [turn for turn in turns if turn.jobs == jobs]
         share = statistics.median(turn.processor_share for turn in own)
-        rate = _median_rate(turns, jobs)
+        rates.append(statistics.median(turn.steps_per_s for turn in own))
         rounds = ", ".join(f"{turn.steps_per_s:.0f}" for turn in own)
-        table.add_row(str(jobs), f"{rate:.0f}", rounds, f"{share:.0%}", f"{rate / slowest:.2f}")
+        ratio = rates[-1] / rates[0]
+        table.add_row(str(jobs), f"{rates[-1]:.0f}", rounds, f"{share:.0%}", f"{ratio:.2f}")
     console.print(table)
 
 
-def _median_rate(turns: Sequence[Turn], jobs: int) -> float:
-    return statistics.median(turn.steps_per_s for turn in turns if turn.jobs == jobs)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Measure, print a table and write summary.json."""
     try:
         options = parse_options(
             Options,
-            sys.argv[1:] if argv is None else argv,
+            sys.argv[1:],
             prog="seeds_side_by_side.py",
             description=__doc__ or "",
             default=Options(),
         )
         machine = describe_machine(PACKAGES)
-        num_cores = len(os.sched_getaffinity(0))
         console = Console()
         console.print(f"{machine.cpu}, load {machine.load_average_1min:.1f}", highlight=False)
         turns: list[Turn] = []
         for number in range(options.rounds):
-            for jobs in dict.fromkeys((1, num_cores)):
-                turns.append(take_turn(options, jobs, num_cores))
+            for jobs in dict.fromkeys((1, machine.num_cores)):
+                turns.append(take_turn(options, jobs, machine.num_cores))
                 line = f"round {number + 1}: {jobs} jobs, {turns[-1].steps_per_s:.0f} steps/s"
                 console.print(line, highlight=False)
     except InputError as error:

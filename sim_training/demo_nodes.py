@@ -51,8 +51,11 @@ def node_process(program: str, logs: Path, *parameters: str) -> Iterator[subproc
 
 
 @contextmanager
-def own_environment() -> Iterator[None]:
-    """Keep the nodes on this machine and, unless told otherwise, in a ROS domain of their own."""
+def own_environment(*, confined: bool = False) -> Iterator[None]:
+    """Keep the nodes on this machine, in a ROS domain of their own, unless told otherwise.
+
+    `confined`: on this machine in any case, because of what they are put through.
+    """
     domain, claim = claim_domain(DEMO_DOMAINS)
     defaults = {
         "ROS_DOMAIN_ID": str(domain),
@@ -63,6 +66,8 @@ def own_environment() -> Iterator[None]:
     with claim:
         for name, value in defaults.items():
             os.environ.setdefault(name, value)
+        if confined:
+            os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         yield
 
 
