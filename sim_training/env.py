@@ -124,6 +124,18 @@ def executed_action(
     return executed
 
 
+def ends_for_learner(
+    terminated: NDArray[np.bool_], info: Mapping[str, object]
+) -> NDArray[np.bool_]:
+    """Return where [n] nothing more is to be expected: an episode terminated, or a life was lost.
+
+    The game itself goes on after a lost life, and its return is counted to the end.
+    """
+    if "life_lost" not in info:
+        return terminated
+    return terminated | cast(NDArray[np.bool_], info["life_lost"])
+
+
 def gymnasium_task(env_id: str) -> TaskSpec:
     """Describe any Gymnasium environment with Box observation as a task."""
     env = _make_gymnasium_env(env_id, max_episode_steps=None, render_mode=None)

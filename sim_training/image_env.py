@@ -1,9 +1,9 @@
 """Environments of images: Atari's preprocessing, and the stack of the last four images.
 
 After the "9 Atari implementation details" of The 37 Implementation Details of PPO, with Gymnasium's
-own wrappers: up to 30 no-ops at reset, the greater of two frames of every four, FIRE at reset where
-a game waits for it, 84 x 84 grey pixels, four of them stacked, and in training the sign of the
-reward. A lost life does not end an episode (Machado et al., 2018, advise against it).
+own wrappers: up to 30 no-ops at reset, the greater of two frames of every four, FIRE where a game
+waits for it, 84 x 84 grey pixels, four of them stacked, and in training the sign of the reward. A
+lost life ends nothing but what the learner expects of it: the game goes on.
 """
 
 from typing import TypeVar, cast
@@ -42,7 +42,7 @@ def load_atari() -> None:
 def as_stacked_images(env: BoxEnv, env_id: str) -> BoxEnv:
     """Return the environment with four images as its observation, if it shows images."""
     if is_atari(env_id):
-        env = FireAtReset(AtariPreprocessing(env))
+        env = LivesEnv(AtariPreprocessing(env))
     space = env.observation_space
     if isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 2:
         return cast(BoxEnv, FrameStackObservation(env, NUM_STACKED))
@@ -54,14 +54,19 @@ def with_signed_reward(env: BoxEnv) -> BoxEnv:
     return cast(BoxEnv, TransformReward(env, lambda reward: float(np.sign(float(reward)))))
 
 
-class FireAtReset(gym.Wrapper[ObsT, ActionT, ObsT, ActionT], gym.utils.RecordConstructorArgs):
-    """Presses FIRE once at the beginning of a game that has such a button."""
+class LivesEnv(gym.Wrapper[ObsT, ActionT, ObsT, ActionT], gym.utils.RecordConstructorArgs):
+    """Says `life_lost` in its info, and presses FIRE for each life of a game with such a button.
+
+    Between a lost life and the next nothing happens until FIRE is pressed. As with the sources'
+    EpisodicLifeEnv and FireResetEnv, whose game goes on likewise, that is no step of the policy's.
+    """
 
     def __init__(self, env: gym.Env[ObsT, ActionT]) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
         meanings = cast(list[str], env.unwrapped.get_action_meanings())  # type: ignore[attr-defined]  # ale-py's
         self._fire = meanings.index("FIRE") if "FIRE" in meanings else None
+        self._lives = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
@@ -70,4 +75,18 @@ class FireAtReset(gym.Wrapper[ObsT, ActionT, ObsT, ActionT], gym.utils.RecordCon
         obs, info = self.env.reset(seed=seed, options=options)
         if self._fire is not None:
             obs, _, _, _, info = self.env.step(cast(ActionT, np.int64(self._fire)))
+        self._lives = cast(int, info["lives"])
         return obs, info
+
+    def step(self, action: ActionT) -> tuple[ObsT, float, bool, bool, dict[str, object]]:
+        """Take an action; where it cost a life but not the game, start the next one."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        lives = cast(int, info["lives"])
+        life_lost, self._lives = lives < self._lives, lives
+        earned = float(reward)
+        if life_lost and self._fire is not None and not (terminated or truncated):
+            obs, reward, terminated, truncated, info = self.env.step(
+                cast(ActionT, np.int64(self._fire))
+            )
+            earned += float(reward)
+        return obs, earned, terminated, truncated, info | {"life_lost": life_lost}

@@ -11,7 +11,7 @@ from sac_ros.sac.checkpoint_manifest import CheckpointError
 from sac_ros.sac.learner_protocol import Metrics
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.actor_evaluation import ActorEvaluation
-from sim_training.env import executed_action, successor_obs
+from sim_training.env import ends_for_learner, executed_action, successor_obs
 from sim_training.export import export_actor
 from sim_training.progress_display import ProgressDisplay, make_display, said_on
 from sim_training.provenance import command_line, resume_command
@@ -90,7 +90,8 @@ def train(
                 # step bootstraps from what the step itself led to.
                 successor = successor_obs(next_obs, ended, info)
                 executed = executed_action(action, ended, info)
-                run.buffer.add(obs, executed, reward, successor, terminated, truncated)
+                final = ends_for_learner(terminated, info)
+                run.buffer.add(obs, executed, reward, successor, final, truncated)
                 obs = next_obs
                 progress.count_step(reward, successor, next_obs)
                 for episode in progress.take_ended(ended):

@@ -1,16 +1,17 @@
 """Learning from pixels: environments, and a run from the first step to the policy file."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from training_process import assert_same_training
+from training_process import assert_same_training, read_checkpoint
 
 from sac_ros.command_line import run
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.action import ActionScaling
-from sim_training.env import gymnasium_task, make_env, make_vector_env
+from sim_training.env import ends_for_learner, gymnasium_task, make_env, make_vector_env
 from sim_training.evaluate import evaluate_policy
 from sim_training.pixel_catch import BALLS_PER_EPISODE, CELL_PIXELS, NUM_CELLS, PixelCatch
 
@@ -115,6 +116,39 @@ def test_atari_is_seen_as_the_sources_see_it() -> None:
     assert truncations == 0
     assert obs.shape == (1, 4 * 84 * 84) and obs.max() > 100.0
     envs.close()
+
+
+@pytest.mark.usefixtures("atari")
+def test_lost_life_ends_what_the_learner_expects_and_not_the_game() -> None:
+    envs = make_vector_env(gymnasium_task("ALE/Breakout-v5"), 1)
+    envs.reset(seed=[0])
+    idle = np.full((1, 1), -1.0, np.float32)
+    lives, ends = [], []
+    while not ends or not ends[-1][0]:
+        _, _, terminated, _, info = envs.step(idle)
+        lives.append(int(info["lives"][0]) if not terminated else 0)
+        ends.append((bool(terminated[0]), bool(ends_for_learner(terminated, info)[0])))
+    envs.close()
+
+    # Breakout gives five, and takes one from whoever stands still as soon as a ball is served.
+    lost = [now < before for before, now in pairwise([5, *lives])]
+    assert sum(lost) == 5
+    assert [final for _, final in ends] == lost
+    assert [terminated for terminated, _ in ends].count(True) == 1
+
+
+@pytest.mark.usefixtures("atari")
+def test_buffer_keeps_a_lost_life_as_an_end(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = ("train", "--env", "ALE/Breakout-v5", *TINY, "--steps", "50", "--out", str(out))
+
+    assert run(list(command)) == 0
+
+    _, rows, progress = read_checkpoint(out)
+    terminated = rows[:, -2]
+    # In fifty steps at random a life or two are lost, and no game is.
+    assert 1 <= terminated.sum() <= 2
+    assert progress.arrays["episode_length"] == [50]
 
 
 @pytest.mark.usefixtures("atari")
