@@ -19,6 +19,7 @@ from mcap.reader import make_reader
 from recorded_pendulum import JOINT_STATE, STORE, STRING, written
 from ros_processes import NodeProcess, Observer, observing
 from rosbags.highlevel import AnyReader
+from simulated_robot import SimulatedRobot
 from std_msgs.msg import Float64MultiArray
 
 from sac_ros.bags.bag_reader import open_bag
@@ -26,7 +27,6 @@ from sac_ros.bags.bag_writer import BagWriteError, BagWriter
 from sac_ros.command_line import run
 from sac_ros.nodes.message_conversion import transition_from_message
 from sac_ros.nodes.qos_profiles import TRANSITION_QOS
-from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import load_task
 from sac_ros.task.transition import Transition
 
@@ -45,9 +45,8 @@ class Scene:
     def __init__(self, folder: Path, observer: Observer) -> None:
         self.folder, self.observer = folder, observer
         self.heard: list[Transition] = []
-        self.task = folder / "task.yaml"
-        self.task.write_text(yaml.safe_dump(to_mapping(TASK)))
         self.policy = write_linear_policy(folder / "policy.onnx", TASK, BALANCING_GAIN)
+        self.simulated = SimulatedRobot(folder, TASK, self.policy)
         observer.node.create_subscription(
             Float64MultiArray, "policy_node/transitions", self._on_transition, TRANSITION_QOS
         )
@@ -55,23 +54,6 @@ class Scene:
     def recorder(self, folder: Path, *parameters: str) -> NodeProcess:
         log = self.folder / "recorder.log"
         return NodeProcess("bag_recorder", f"folder:={folder}", *parameters, log=log)
-
-    def robot(self) -> NodeProcess:
-        return NodeProcess(
-            "sim_robot_node",
-            f"task:={self.task}",
-            "real_time_factor:=2.0",
-            log=self.folder / "robot.log",
-        )
-
-    def node(self, act_on: str) -> NodeProcess:
-        return NodeProcess(
-            "policy_node",
-            *(f"policy:={self.policy}", f"task:={self.task}", f"act_on:={act_on}"),
-            *("run:=episodes", "use_sim_time:=true", "max_age_s:=2.0", "reset_settle_s:=0.05"),
-            "autostart:=true",
-            log=self.folder / "policy.log",
-        )
 
     def wait_for_steps(self, number: int) -> None:
         self.observer.wait_until(
@@ -83,7 +65,7 @@ class Scene:
         bags = self.folder / "bags"
         with self.recorder(bags, f"policy:={self.policy}", "max_file_s:=1.0") as recorder:
             self.observer.wait_for_output(recorder, "recording to", PATIENCE_S)
-            with self.robot(), self.node(act_on):
+            with self.simulated.running(f"act_on:={act_on}"):
                 self.wait_for_steps(NUM_STEPS)
             if stop is signal.SIGKILL:
                 self.observer.spin_for(2.5)  # twice the period of its flushes
@@ -164,7 +146,7 @@ def test_standard_readers_find_every_topic_with_type_qos_and_definition(scene: S
 
 def test_recorder_without_a_policy_file_follows_the_contract_of_the_node(scene: Scene) -> None:
     bags = scene.folder / "bags"
-    with scene.recorder(bags) as recorder, scene.robot(), scene.node("observation"):
+    with scene.recorder(bags) as recorder, scene.simulated.running("act_on:=observation"):
         scene.observer.wait_for_output(recorder, "recording ['joint_states']", PATIENCE_S)
         scene.observer.spin_for(5.0)  # until DDS has connected it
         assert recorder.stop(signal.SIGINT) == 0, recorder.output

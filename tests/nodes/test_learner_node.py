@@ -3,7 +3,7 @@
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from balancing_checkpoint import balancing_task, write_balancing_run
 from diagnostic_msgs.msg import DiagnosticArray
 from full_disk import files_limited_to
 from ros_processes import NodeProcess, Observer, observing
+from simulated_robot import SimulatedRobot
 from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
 from std_srvs.srv import Trigger
 
@@ -25,7 +26,6 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, open_update
 from sac_ros.sac.transition_log import TransitionLog
-from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.transition import Transition, columns
 
 pytestmark = [
@@ -40,6 +40,7 @@ LOADING_S = 90.0
 TASK = balancing_task(max_episode_steps=40)
 # Nothing sensible is learned in so few steps; there the guard is not to see that.
 UNGUARDED = ("max_action_change:=2.0", "max_drop:=0.99")
+LEARNING = ("learner:=learner_node", "baseline_episodes:=2", "action_mode:=sample")
 QUICK = {"warmup_steps": 80, "critic_steps": 40, "batch_size": 16, "prior_anneal_steps": 200}
 BAD = QUICK | {"critic_steps": 0, "actor_learning_rate": 1.0}
 
@@ -129,11 +130,9 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.task = folder / "task.yaml"
-        self.task.write_text(yaml.safe_dump(to_mapping(TASK)))
         self.policy, self.checkpoint = write_balancing_run(folder, TASK)
+        self._simulated = SimulatedRobot(folder, TASK, self.policy, real_time_factor=5.0)
         self._num_learners = 0
-        self._num_policy_nodes = 0
 
     def learner(self, recipe: dict[str, object], *parameters: str) -> NodeProcess:
         path = self.folder / "recipe.yaml"
@@ -149,29 +148,12 @@ class Run:
             log=self.folder / f"learner{self._num_learners}.log",
         )
 
-    @contextmanager
-    def robot(self, *parameters: str) -> Iterator[NodeProcess]:
-        with ExitStack() as stack:
-            stack.enter_context(
-                NodeProcess(
-                    "sim_robot_node",
-                    f"task:={self.task}",
-                    "real_time_factor:=5.0",
-                    log=self.folder / "sim.log",
-                )
-            )
-            yield stack.enter_context(self.policy_node(*parameters))
+    def robot(self, *parameters: str) -> AbstractContextManager[NodeProcess]:
+        """Run a robot, and the policy node that this gives."""
+        return self._simulated.running(*LEARNING, *parameters)
 
     def policy_node(self, *parameters: str) -> NodeProcess:
-        self._num_policy_nodes += 1
-        return NodeProcess(
-            "policy_node",
-            *(f"policy:={self.policy}", f"task:={self.task}", "run:=episodes"),
-            *("max_age_s:=2.0", "learner:=learner_node", "autostart:=true"),
-            *("use_sim_time:=true", "baseline_episodes:=2", "reset_settle_s:=0.05"),
-            *("action_mode:=sample", *parameters),
-            log=self.folder / f"policy{self._num_policy_nodes}.log",
-        )
+        return self._simulated.policy_node(*LEARNING, *parameters)
 
     def log(self, name: str = "transitions") -> TransitionLog:
         policy = OnnxPolicy.load(self.policy)

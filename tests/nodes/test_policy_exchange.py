@@ -2,24 +2,24 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip("rclpy")
 
 from linear_policy import BALANCING_GAIN, linear_policy
 from ros_processes import NodeProcess, Observer, observing
+from simulated_robot import SimulatedRobot
 from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
 
 from sac_ros.nodes.message_conversion import transition_from_message
 from sac_ros.nodes.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader, pack_update
-from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import load_task
 from sac_ros.task.transition import Transition
 
@@ -103,32 +103,15 @@ def robot(tmp_path: Path) -> Iterator[NodeProcess]:
         yield node
 
 
-class started:  # noqa: N801 - reads as the function it stands for
-    """A simulated robot and the policy node on it."""
-
-    def __init__(self, folder: Path, *parameters: str, max_episode_steps: int = 40) -> None:
-        task = folder / "task.yaml"
-        spec = replace(TASK, max_episode_steps=max_episode_steps)
-        task.write_text(yaml.safe_dump(to_mapping(spec)))
-        policy = folder / "policy.onnx"
-        policy.write_bytes(GOOD)
-        self._robot = NodeProcess(
-            "sim_robot_node", f"task:={task}", "real_time_factor:=2.0", log=folder / "robot.log"
-        )
-        self.node = NodeProcess(
-            "policy_node",
-            *(f"policy:={policy}", f"task:={task}", "run:=episodes", "max_age_s:=2.0"),
-            *("learner:=observer", "autostart:=true", "use_sim_time:=true"),
-            *("baseline_episodes:=2", "reset_settle_s:=0.05", *parameters),
-            log=folder / "policy.log",
-        )
-
-    def __enter__(self) -> NodeProcess:
-        return self.node
-
-    def __exit__(self, *exception: object) -> None:
-        self.node.__exit__(*exception)  # type: ignore[arg-type]
-        self._robot.__exit__(*exception)  # type: ignore[arg-type]
+def started(
+    folder: Path, *parameters: str, max_episode_steps: int = 40
+) -> AbstractContextManager[NodeProcess]:
+    """Run a simulated robot, and the policy node that this gives."""
+    policy = folder / "policy.onnx"
+    policy.write_bytes(GOOD)
+    task = replace(TASK, max_episode_steps=max_episode_steps)
+    simulated = SimulatedRobot(folder, task, policy)
+    return simulated.running("learner:=observer", "baseline_episodes:=2", *parameters)
 
 
 def test_verified_policy_runs_from_the_next_episode_and_says_so_in_its_transitions(
