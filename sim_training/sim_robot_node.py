@@ -129,6 +129,7 @@ class SimRobotNode(StandaloneNode):
         self._is_held = True
         self._num_steps = 0
         self._last_command_step = 0
+        self._commanded_until_step = 0
         self._pace = 1.0
         self._waiting_since_s: float | None = None
 
@@ -205,7 +206,7 @@ class SimRobotNode(StandaloneNode):
 
         A policy that is late then finds the robot where it saw it, on however busy a machine.
         """
-        has_come = self._num_steps - self._last_command_step < self._robot.steps_per_control
+        has_come = self._num_steps < self._commanded_until_step
         if not self._waits_for_command or self._is_held or has_come:
             self._waiting_since_s = None
             return False
@@ -265,6 +266,11 @@ class SimRobotNode(StandaloneNode):
         self._command = np.clip(command, self._low, self._high)
         self._last_command_step = self._num_steps
         self._is_held = False
+        # Each is good for one control period, which begins where the last one ends: a policy that
+        # acts a little early would else be waited for before its own next period has passed.
+        period = self._robot.steps_per_control
+        begin = max(self._commanded_until_step, self._num_steps)
+        self._commanded_until_step = min(begin, self._num_steps + period) + period
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -275,6 +281,7 @@ class SimRobotNode(StandaloneNode):
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._robot.reset(self._rng)
         self._command = self._safe_command
+        self._commanded_until_step = 0
         self._is_held = True
         response.success = True
         response.message = "at a start pose; held until the first command"

@@ -322,6 +322,40 @@ def test_robot_that_waits_for_commands_stands_still_between_them(
         )
 
 
+def test_command_that_comes_early_is_good_for_the_whole_period_after_its_own(
+    observer: Observer, tmp_path: Path
+) -> None:
+    slow = "real_time_factor:=0.1"  # ten physics steps a second, five of them a control period
+    with NodeProcess(
+        "sim_robot_node",
+        *("task:=half_cheetah", "waits_for_command:=true", slow),
+        log=tmp_path / "robot.log",
+    ):
+        robot = Listener(observer)
+        robot.connect()
+        task = load_task("half_cheetah")
+        idle = [0.0] * task.action_dim
+        robot.command(*idle)
+        standing_s = still_since(robot)
+        robot.command(*idle)
+        # Before the period is over: a policy takes the observation that is nearest to its time.
+        observer.wait_until(
+            lambda: robot.clocks[-1] > standing_s + 0.5 * task.control_period_s, "half a period"
+        )
+        robot.command(*idle)
+
+        assert still_since(robot) - standing_s == pytest.approx(2 * task.control_period_s)
+
+
+def still_since(robot: Listener) -> float:
+    """Wait until simulated time stands still, for most of the second that it may; return it."""
+    newest, stood = robot.clocks[-1:], [-1.0]
+    while newest != stood:
+        robot.observer.spin_for(0.6)
+        newest, stood = robot.clocks[-1:], newest
+    return stood[0]
+
+
 def test_robot_that_waits_for_a_learner_slows_down_while_updates_are_owed(
     observer: Observer, tmp_path: Path
 ) -> None:
