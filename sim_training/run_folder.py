@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "policy.onnx"
 
     @property
+    def best_policy(self) -> Path:
+        """The exported policy of the best evaluation so far."""
+        return self.path / "best_policy.onnx"
+
+    @property
     def config(self) -> Path:
         """The resolved settings."""
         return self.path / "config.yaml"

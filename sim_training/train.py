@@ -9,6 +9,7 @@ import torch
 from sac_ros.errors import InputError
 from sac_ros.sac.checkpoint_manifest import CheckpointError
 from sac_ros.sac.learner_protocol import Metrics
+from sac_ros.sac.onnx_export import PolicyExportError
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.actor_evaluation import ActorEvaluation
 from sim_training.env import ends_for_learner, executed_action, successor_obs
@@ -22,6 +23,7 @@ from sim_training.thread_choice import ThreadChoice
 from sim_training.train_options import TrainRequest, read_train_options, read_train_request
 from sim_training.training_config import task_of
 from sim_training.training_log import TrainingLog
+from sim_training.training_progress import TrainingProgress
 from sim_training.training_run import TrainingRun
 
 
@@ -114,8 +116,7 @@ def train(
                 # Before the checkpoint, which then holds this evaluation.
                 if progress.has_just_passed(config.eval_every):
                     evaluation.evaluate(run.learner.actor, progress)
-                    log.evaluation(progress.evaluations[-1])
-                    display.say(str(progress.evaluations[-1]))
+                    _keep_evaluation(run, progress, log, display)
                 if progress.has_just_passed(config.checkpoint_every):
                     log.flush()
                     run.save(progress)
@@ -133,17 +134,30 @@ def train(
                 return stop.exit_status
             if not progress.is_evaluated:
                 evaluation.evaluate(run.learner.actor, progress)
-                log.evaluation(progress.evaluations[-1])
-                display.say(str(progress.evaluations[-1]))
+                _keep_evaluation(run, progress, log, display)
             state = run.save(progress)
             export_actor(folder.policy, run.learner.actor, task, config, state)
-    except (OSError, CheckpointError) as error:
+    except (OSError, CheckpointError, PolicyExportError) as error:
         raise TrainingStoppedError(
             f"training stopped at step {progress.step}: {error}. The checkpoint of step"
             f" {run.saved_step} is whole; go on with: {resume_command(command)}"
         ) from error
     print(f"wrote {folder.policy} after {progress.step} steps and {progress.wall_s:.0f} s")
+    best = progress.best_evaluation
+    if best.return_mean > progress.evaluations[-1].return_mean:
+        print(f"{folder.best_policy} earned more: {best.return_mean:.1f}, at step {best.step}")
     return 0
+
+
+def _keep_evaluation(
+    run: TrainingRun, progress: TrainingProgress, log: TrainingLog, display: ProgressDisplay
+) -> None:
+    """Write the last evaluation down, and the policy too if none has earned as much."""
+    log.evaluation(progress.evaluations[-1])
+    display.say(str(progress.evaluations[-1]))
+    if progress.best_evaluation.step == progress.step:
+        state = run.state(progress)
+        export_actor(run.folder.best_policy, run.learner.actor, run.task, run.config, state)
 
 
 def _refuse_divergence(metrics: Metrics, step: int) -> None:

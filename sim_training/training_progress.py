@@ -90,6 +90,11 @@ class TrainingProgress:
         """Whether the last evaluation was at this step."""
         return bool(self.evaluations) and self.evaluations[-1].step == self.step
 
+    @property
+    def best_evaluation(self) -> Evaluation:
+        """The evaluation that earned most, of several the first; there must be one."""
+        return max(self.evaluations, key=lambda evaluation: evaluation.return_mean)
+
     def is_solved(self, stop_at_return: float | None) -> bool:
         """Return whether the last two evaluations reach that return in their worst episode."""
         if stop_at_return is None or len(self.evaluations) < 2:

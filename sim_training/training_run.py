@@ -100,15 +100,19 @@ class TrainingRun:
 
     def save(self, progress: TrainingProgress) -> LoopState:
         """Save a checkpoint and return its part; raise CheckpointError if that is impossible."""
-        state = LoopState(
+        state = self.state(progress)
+        save_checkpoint(self.folder.checkpoint, self.learner, self.buffer, state.to_checkpoint())
+        self.saved_step = progress.step
+        return state
+
+    def state(self, progress: TrainingProgress) -> LoopState:
+        """Return what a checkpoint and a policy file say of this moment."""
+        return LoopState(
             progress=progress,
             episodes=tuple(env.record() for env in self._replayable_envs),
             warmup_rng_state=json.dumps(self._warmup_rng.bit_generator.state),
             golden_obs=self._golden_obs(progress.step),
         )
-        save_checkpoint(self.folder.checkpoint, self.learner, self.buffer, state.to_checkpoint())
-        self.saved_step = progress.step
-        return state
 
     def _golden_obs(self, step: int) -> NDArray[np.float32]:
         """Draw observations [32, O] from the replay buffer, the same whenever asked at a step."""

@@ -75,6 +75,17 @@ def test_policy_file_tells_where_it_comes_from(pendulum: Path) -> None:
     assert contract.task.action.high == (2.0,)
 
 
+def test_policy_of_the_best_evaluation_is_kept_also_over_a_resumption(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(folder, "--env", "Pendulum-v1", "--steps", "300", "--eval-every", "50", "--seed", "7")
+    assert run(["train", "--out", str(folder), "--resume", "--steps", "600"]) == 0
+
+    best = max(read_progress(folder), key=lambda row: float(row["return_mean"]))
+    kept = OnnxPolicy.load(folder / "best_policy.onnx").contract.provenance
+    assert str(kept.steps) == best["step"]
+    assert kept.evaluation_return == pytest.approx(float(best["return_mean"]))
+
+
 def test_observed_range_spans_the_transitions(pendulum: Path) -> None:
     contract = OnnxPolicy.load(pendulum / "policy.onnx").contract
     _, rows, _ = read_checkpoint(pendulum)
