@@ -101,9 +101,13 @@ class FaultyWorld:
         assert np.isfinite(transition.obs).all() and np.isfinite(transition.next_obs).all()
         assert np.isfinite(transition.action).all() and math.isfinite(transition.reward)
 
-    def request_reset(self) -> str | None:
+    def request_reset(self, number: int) -> str | None:
         """Never asked for: the run is continuous."""
         return "somebody who resets it"
+
+    def can_reset(self) -> bool:
+        """Never asked for either."""
+        return False
 
     def stop(self, reason: str) -> None:
         """Leave the robot with the final command, and be inactive."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.nodes.intervention import Intervention
+from sac_ros.nodes.reset_requests import ResetRequests
 from sac_ros.nodes.robot_link import RobotLink
 from sac_ros.nodes.sensor_readings import SensorReadings
 from sac_ros.policy.control_loop import ControlLoop, Tick
@@ -23,7 +24,6 @@ from sac_ros.task.task_spec import TaskSpec
 
 PATIENCE_S = 2.0
 """How long the first observation may take before the operator is told what is missing."""
-RESET_RETRY_S = 2.0
 
 
 class Phase(Enum):
@@ -53,10 +53,14 @@ class EpisodeCycle:
         link: RobotLink,
         resets_between_episodes: bool,
         reset_settle_s: float,
+        reset_timeout_s: float = math.inf,
         max_late_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`max_late_s`: how much later than a control period after the last one a tick may come."""
+        """`max_late_s`: how much later than a control period after the last one a tick may come.
+
+        `reset_timeout_s`: after so long without an answer, a reset is asked for once more.
+        """
         self._max_interval_s = task.control_period_s + max_late_s
         # A tick of a simulated clock may take its time, but the robot must not wait for ever.
         self._clock_patience_s = 2.0 * (
@@ -69,6 +73,7 @@ class EpisodeCycle:
         self._link = link
         self._resets_between_episodes = resets_between_episodes
         self._reset_settle_s = reset_settle_s
+        self._resets = ResetRequests(link, reset_timeout_s)
         self._deactivates = task.action.on_fault == "deactivate"
         self._last_tick_s = math.inf
         self.num_late = 0
@@ -83,7 +88,6 @@ class EpisodeCycle:
         self._phase = Phase.WAITING
         self._phase_since_s = 0.0
         self._readings_count_from_s = 0.0
-        self._reset_asked_s: float | None = None
 
     def start(self, now_s: float) -> None:
         """Begin: with a reset where episodes have one, else with the first observation."""
@@ -120,7 +124,7 @@ class EpisodeCycle:
         is_late = self._is_late(now_s)
         self._last_tick_s = now_s
         if self._phase is Phase.RESETTING:
-            self._see_to_reset(now_s)
+            self._resets.see_to(now_s)
             return False
         if self._phase is Phase.LATCHED:
             self._react(now_s)
@@ -189,12 +193,9 @@ class EpisodeCycle:
         """Return the command [A] to leave the robot with."""
         return self._control_loop.safety_filter.stop()
 
-    def finish_reset(self, refusal: str | None, now_s: float) -> None:
-        """Start the next episode, unless the robot refused to reset."""
-        if self._phase is not Phase.RESETTING:
-            return
-        if refusal is not None:
-            self._link.warn(f"the robot refused to reset: {refusal}; asking again")
+    def finish_reset(self, number: int, refusal: str | None, now_s: float) -> None:
+        """Start the next episode, unless the robot refused to reset, or that reset is outdated."""
+        if self._phase is not Phase.RESETTING or not self._resets.is_done(number, refusal, now_s):
             return
         self._begin_episode(now_s)
         # A message from before the reset may still be on its way.
@@ -308,16 +309,6 @@ class EpisodeCycle:
         readings = self._readings.snapshot() if is_trusted else None
         self._link.publish_command(self._control_loop.react(readings))
 
-    def _see_to_reset(self, now_s: float) -> None:
-        """Ask for a reset, and again when no answer came."""
-        if self._reset_asked_s is not None and now_s - self._reset_asked_s < RESET_RETRY_S:
-            return
-        hindrance = self._link.request_reset()
-        if hindrance is None:
-            self._reset_asked_s = now_s
-        elif now_s - self._phase_since_s > PATIENCE_S:
-            self._link.warn(f"the reset waits for {hindrance}")
-
     def _begin_episode(self, now_s: float) -> None:
         self._control_loop.start_episode()
         self._pacer.reset()
@@ -329,4 +320,5 @@ class EpisodeCycle:
         self._phase = phase
         self._phase_since_s = now_s
         self.is_intervened &= phase is Phase.RUNNING
-        self._reset_asked_s = None
+        if phase is Phase.RESETTING:
+            self._resets.begin(now_s)

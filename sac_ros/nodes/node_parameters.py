@@ -40,6 +40,7 @@ class PolicyParameters:
     seed: int
     reset_service: str
     reset_settle_s: float
+    reset_timeout_s: float
     max_age_s: float
     publish_transitions: bool
     shadow: bool
@@ -98,6 +99,12 @@ PARAMETERS = (
         0.1,
         "Wait after a reset before readings count again, in s.",
         (0.0, 60.0),
+    ),
+    Parameter(
+        "reset_timeout_s",
+        60.0,
+        "Longest that a reset may take, in s; after so long without an answer it is asked for again.",
+        (1.0, 3600.0),
     ),
     Parameter(
         "max_age_s",
@@ -264,6 +271,7 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         seed=count(node, "seed"),
         reset_service=text(node, "reset_service"),
         reset_settle_s=number(node, "reset_settle_s"),
+        reset_timeout_s=number(node, "reset_timeout_s"),
         max_age_s=number(node, "max_age_s"),
         publish_transitions=flag(node, "publish_transitions"),
         shadow=flag(node, "shadow"),

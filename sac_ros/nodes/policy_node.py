@@ -158,16 +158,23 @@ class PolicyNode(LifecycleNode):
         assert self._connections is not None
         self._connections.stream.add(transition)
 
-    def request_reset(self) -> str | None:
+    def request_reset(self, number: int) -> str | None:
         """Call the reset service; return what keeps us from it."""
         assert self._connections is not None
         # Whoever rates the last steps may still be looking at how the robot was left.
         if self._connections.stream.num_waiting:
             return "the rewards of the last steps"
-        if not self._connections.resets.service_is_ready():
-            return f"service {self._connections.resets.srv_name!r}"
-        self._connections.resets.call_async(Trigger.Request()).add_done_callback(self._on_reset)
+        resets = self._connections.resets
+        if not self.can_reset():
+            return f"service {resets.srv_name!r}"
+        answer = resets.call_async(Trigger.Request())
+        answer.add_done_callback(partial(self._on_reset, number))
         return None
+
+    def can_reset(self) -> bool:
+        """Say whether the reset service is there."""
+        assert self._connections is not None
+        return self._connections.resets.service_is_ready()
 
     def stop(self, reason: str) -> None:
         """Leave the active state, which stops the robot; in shadow, only say so."""
@@ -270,12 +277,12 @@ class PolicyNode(LifecycleNode):
         response.message = refusal or f"the episode ends: {ending.value}"
         return response
 
-    def _on_reset(self, future: "Future[Trigger.Response]") -> None:
+    def _on_reset(self, number: int, future: "Future[Trigger.Response]") -> None:
         response = future.result()
         if self._timer is None or self._connections is None or response is None:
             return
         refusal = None if response.success else str(response.message)
-        self._connections.cycle.finish_reset(refusal, time.monotonic())
+        self._connections.cycle.finish_reset(number, refusal, time.monotonic())
 
     def _on_emergency_stop(self, reason: str) -> None:
         if self._timer is not None and self._connections is not None:

@@ -107,6 +107,7 @@ def connect(
         link=link,
         resets_between_episodes=episodes,
         reset_settle_s=parameters.reset_settle_s,
+        reset_timeout_s=parameters.reset_timeout_s,
         max_late_s=(
             np.inf if is_simulated else parameters.max_late_periods * task.control_period_s
         ),

@@ -19,8 +19,15 @@ class RobotLink(Protocol):
         """Send one step of experience."""
         ...
 
-    def request_reset(self) -> str | None:
-        """Ask for the robot to be brought to a start pose; return what it has to wait for."""
+    def request_reset(self, number: int) -> str | None:
+        """Ask for the robot to be brought to a start pose; return what it has to wait for.
+
+        The answer goes to `EpisodeCycle.finish_reset`, with the number.
+        """
+        ...
+
+    def can_reset(self) -> bool:
+        """Say whether whoever resets the robot is there."""
         ...
 
     def stop(self, reason: str) -> None:

@@ -24,6 +24,8 @@ class RecordingLink:
         self.stops: list[str] = []
         self.faults: list[str] = []
         self.texts: list[str] = []
+        self.resets: list[int] = []
+        self.is_reset_there = True
 
     def publish_command(self, command: np.ndarray) -> None:
         self.commands.append(command)
@@ -31,8 +33,14 @@ class RecordingLink:
     def publish_transition(self, transition: Transition) -> None:
         self.transitions.append(transition)
 
-    def request_reset(self) -> str | None:
+    def request_reset(self, number: int) -> str | None:
+        if not self.is_reset_there:
+            return "a reset service"
+        self.resets.append(number)
         return None
+
+    def can_reset(self) -> bool:
+        return self.is_reset_there
 
     def stop(self, reason: str) -> None:
         self.stops.append(reason)
@@ -59,6 +67,7 @@ class Rig:
         veto: Callable[..., str | None] | None = None,
         fade_in_s: float = 0.0,
         max_episode_steps: int | None = None,
+        reset_timeout_s: float = np.inf,
     ) -> None:
         """With `max_episode_steps`, it runs in episodes with a reset between them."""
         self.task = task
@@ -77,11 +86,18 @@ class Rig:
             link=self.link,
             resets_between_episodes=max_episode_steps is not None,
             reset_settle_s=0.0,
+            reset_timeout_s=reset_timeout_s,
             max_late_s=max_late_s,
             clock=lambda: self.now_s,
         )
         self.cycle.start(self.now_s)
-        self.cycle.finish_reset(None, self.now_s)
+        if max_episode_steps is not None:
+            self.cycle.act(self.now_s)
+            self.finish_reset()
+
+    def finish_reset(self, refusal: str | None = None) -> None:
+        """Answer the last request for a reset."""
+        self.cycle.finish_reset(self.link.resets[-1], refusal, self.now_s)
 
     def send(self, value: float = 0.0, stamp_s: float | None = None) -> None:
         """Deliver a JointState with the same value everywhere."""

@@ -1,6 +1,7 @@
 """People and raters in a robot's episodes, with the policy node as a process over DDS."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ class Scene:
         self.num_unrated = 0
         self.num_resets = 0
         self.may_reset = True
+        self.reset_takes_s = 0.0
         self.rates = False
         node = robot.observer.node
         node.create_subscription(
@@ -112,6 +114,7 @@ class Scene:
 
     def _on_reset(self, request: Trigger.Request, answer: Trigger.Response) -> Trigger.Response:
         self.num_resets += 1
+        time.sleep(self.reset_takes_s)
         answer.success, answer.message = self.may_reset, "somebody stands in the way"
         return answer
 
@@ -234,6 +237,19 @@ def test_episode_is_ended_by_a_service_and_the_next_waits_for_the_reset(
         scene.may_reset = True
         scene.wait(lambda: scene.transitions[-1].episode > last.episode, "the next episode")
         assert scene.transitions[-1].step <= 1
+
+
+def test_robot_that_takes_its_time_to_reset_is_asked_once(
+    scene: Scene, policy: Path, log: Path
+) -> None:
+    with started(policy, log, "run:=episodes"):
+        scene.begin()
+        before, episode = scene.num_resets, scene.transitions[-1].episode
+        scene.reset_takes_s = 5.0
+        assert scene.call("abort").success
+        scene.wait(lambda: scene.transitions[-1].episode > episode, "the next episode")
+        scene.robot.drive(HALF_FORCE_N)
+        assert scene.num_resets == before + 1
 
 
 def test_without_episodes_abort_leaves_the_active_state(

@@ -233,7 +233,7 @@ def test_next_episode_begins_after_the_reset() -> None:
     rig = running(max_episode_steps=1000)
     rig.cycle.end_episode(Ending.SUCCESS, rig.now_s)
     rig.tick(3)
-    rig.cycle.finish_reset(None, rig.now_s)
+    rig.finish_reset()
     rig.tick(3)
     first = rig.link.transitions[-2]
     assert first.step == 0 and not first.terminated
