@@ -1,8 +1,8 @@
 """Joint limits as bounds on a command, from what is measured of the joint.
 
 The rules are those of ros2_control's joint_limits (joint_limits_helpers.cpp): a velocity may not
-carry the joint past its range within one period, and an effort may not push it further out or
-faster once it is there.
+carry the joint past its range within one period, nor further out once it is there; an effort may
+not push it further out or faster. No rule sets a joint in motion that is asked to rest.
 """
 
 from dataclasses import dataclass
@@ -88,8 +88,11 @@ class JointLimiter:
         position = self._position.values(readings)
         # A NaN compares as False and is passed over by fmin: what is not measured does not bound.
         if self._kind == "velocity":
-            low = np.fmax(self.low, (self._min_position - position) / self._period_s)
-            high = np.fmin(self.high, (self._max_position - position) / self._period_s)
+            to_min = (self._min_position - position) / self._period_s
+            to_max = (self._max_position - position) / self._period_s
+            # Beyond its range a joint is not moved back by us: the policy may, at its own speed.
+            low = np.fmax(self.low, np.minimum(to_min, 0.0))
+            high = np.fmin(self.high, np.maximum(to_max, 0.0))
         else:
             velocity = self._velocity.values(readings)
             at_low = (position <= self._min_position) & ~(velocity > 0.0)
