@@ -87,7 +87,7 @@ class PolicySuccession:
         """Judge the running policy by a whole episode; return why it was given up, if it was."""
         self._num_episodes += 1
         running = self.running
-        if running.version == 0 or self._is_rolled_back:
+        if running.version == 0:
             self._guard.add_baseline(episode_return)
             return None
         if not self._guard.is_broken_by(episode_return):

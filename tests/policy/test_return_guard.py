@@ -148,6 +148,20 @@ def test_policy_that_was_good_and_is_not_any_more_gives_way_to_the_first() -> No
     assert succession.running.version == 0 and succession.status().bad_versions == (1,)
 
 
+def test_policy_that_came_back_and_fails_too_gives_way_to_the_first() -> None:
+    succession = succession_with_baseline()
+    for version, episode_return in ((1, 110.0), (2, 5.0), (3, 5.0)):
+        succession.offer(successor(version))
+        succession.swap()
+        succession.end_episode(episode_return)
+    assert succession.running.version == 1  # good once, by one lucky episode
+    for episode_return in (5.0, 5.0):
+        succession.end_episode(episode_return)
+    status = succession.status()
+    assert succession.running.version == 0 and status.bad_versions == (1,)
+    assert status.num_rollbacks == 2 and status.is_rolled_back
+
+
 def test_what_waited_through_a_rollback_never_runs() -> None:
     succession = succession_with_baseline()
     succession.offer(successor(1))
