@@ -128,7 +128,7 @@ class SafetyFilter:
         return self._last.copy()
 
     def take_back(self) -> None:
-        """Forget the last command that was asked for: it was never sent."""
+        """Forget the last command that was returned: it was never sent."""
         self._last = self._before
 
     def react(self, readings: Readings | None = None) -> NDArray[np.float64]:
@@ -146,6 +146,7 @@ class SafetyFilter:
 
     def _jump_to(self, command: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take up a command [A] at once, but for what the joints themselves cannot do."""
+        self._before = self._last
         change = self.limiter.max_rate * self._task.control_period_s
         self._last = self._within(np.clip(command, self._last - change, self._last + change))
         return self._last.copy()

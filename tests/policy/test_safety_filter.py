@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -169,6 +170,22 @@ def test_joint_at_its_end_may_only_be_pushed_back() -> None:
     np.testing.assert_array_equal(apply(safety_filter, 2.0, 3.0, position=1.0), [0.0, 3.0])
 
 
+@pytest.mark.parametrize("kind", ["velocity", "effort"])
+@pytest.mark.parametrize("position", [-1.2, -1.0, 1.0, 1.2])
+def test_joint_beyond_its_range_stays_at_rest_until_it_is_asked_back(
+    kind: str, position: float
+) -> None:
+    limits = (JointLimit(joint="shoulder", position=(-1.0, 1.0)),)
+    bounds = {"low": (-5.0, 0.0), "high": (5.0, 3.0), "safe_command": (0.0, 0.0)}
+    spec = replace(
+        SPEC, kind=kind, rate_limit=None, low_pass_hz=None, joint_limits=limits, **bounds
+    )
+    safety_filter = SafetyFilter(task_of(spec))
+    for asked, executed in ((0.0, 0.0), (position, 0.0), (-position, -position)):
+        command = apply(safety_filter, asked, 0.0, position=position)
+        assert command[0] == executed
+
+
 def test_damping_opposes_the_measured_velocity_and_is_safe_without_one() -> None:
     spec = replace(SPEC, on_fault="damp", damping=(0.5, 0.0), low=(-1.0, -3.0))
     safety_filter = SafetyFilter(task_of(spec))
@@ -220,3 +237,19 @@ def test_limit_that_no_reading_allows_to_enforce_is_named() -> None:
     assert SafetyFilter(task).limiter.unenforceable == ()
     blind = replace(task, observation=task.observation[:1], termination=())
     assert SafetyFilter(blind).limiter.unenforceable == ("velocity limit of 'elbow'",)
+
+
+@pytest.mark.parametrize(
+    "decide",
+    [lambda f: apply(f, 2.0, 3.0), lambda f: f.react(), lambda f: f.stop()],
+    ids=["policy", "reaction", "end"],
+)
+def test_command_that_came_too_late_to_be_sent_is_forgotten(
+    decide: Callable[[SafetyFilter], np.ndarray],
+) -> None:
+    safety_filter = SafetyFilter(task_of(SPEC))
+    for _ in range(2):
+        sent = apply(safety_filter, 2.0, 3.0)
+    assert (decide(safety_filter) != sent).any()
+    safety_filter.take_back()
+    assert (safety_filter.last == sent).all()
