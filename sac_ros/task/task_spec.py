@@ -95,7 +95,24 @@ class RewardTerm:
     ]
     weight: float
     reading: str | None = None
+    """For `forward_velocity` and `error_squared`."""
     target: tuple[float, ...] | None = None
+    """For `error_squared`: entry by entry; None means zeros."""
+
+    def __post_init__(self) -> None:
+        """Refuse a term that would earn no number, or that leaves out what was written for it."""
+        numbers = (self.weight, *(self.target or ()))
+        if not all(math.isfinite(value) for value in numbers):
+            raise ValueError(f"weight and target must be finite, got {list(numbers)}")
+        if self.reading is not None and not self.needs_reading:
+            raise ValueError(f"reward {self.term} reads nothing; drop reading {self.reading!r}")
+        if self.target is not None and self.term != "error_squared":
+            raise ValueError(f"reward {self.term} has no target; drop {list(self.target)}")
+
+    @property
+    def needs_reading(self) -> bool:
+        """Whether the term is of a reading."""
+        return self.term in ("forward_velocity", "error_squared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +124,17 @@ class TerminationTerm:
     high: float | None = None
     why: str
     """What an operator is told, such as `fell over`."""
+
+    def __post_init__(self) -> None:
+        """Refuse a range that nothing leaves, or that nothing lies in."""
+        if self.low is None and self.high is None:
+            raise ValueError(f"termination by {self.reading!r} needs low, high or both")
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        if not low < high:
+            raise ValueError(
+                f"termination by {self.reading!r} must have low < high, got {low} and {high}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +152,13 @@ class Simulator:
     """Half-width of the uniform noise on every velocity at reset, in rad/s or m/s."""
 
     def __post_init__(self) -> None:
-        """Refuse none or both of the two ways to simulate."""
+        """Refuse none or both of the two ways to simulate, and noise without a width."""
         if (self.gymnasium_id is None) == (self.mjcf is None):
             raise ValueError("give exactly one of gymnasium_id and mjcf")
+        for name in ("reset_position_noise", "reset_velocity_noise"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f"{name} must be at least 0, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +187,21 @@ class TaskSpec:
             raise ValueError(f"max_episode_steps must be at least 1, got {self.max_episode_steps}")
         if not self.observation:
             raise ValueError("observation has no channels")
+        sizes = {reading.name: reading.size for reading in self.readings}
         names = [reading.name for reading in self.readings]
-        if len(set(names)) != len(names):
+        if len(sizes) != len(names):
             raise ValueError(f"two readings share a name: {names}")
         for term in self.reward:
-            needs_reading = term.term in ("forward_velocity", "error_squared")
-            if needs_reading and term.reading not in names:
+            if not term.needs_reading:
+                continue
+            if term.reading not in sizes:
                 raise ValueError(
                     f"reward {term.term} refers to reading {term.reading!r}; there are {names}"
+                )
+            if term.target is not None and len(term.target) != sizes[term.reading]:
+                raise ValueError(
+                    f"target {list(term.target)} has {len(term.target)} entries for the"
+                    f" {sizes[term.reading]} of {term.reading!r}"
                 )
         for end in self.termination:
             if end.reading not in names:

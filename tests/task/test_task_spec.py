@@ -68,7 +68,18 @@ def test_unknown_task_lists_the_known_ones() -> None:
         ("task['action']['type'] = 'geometry_msgs/msg/Twist'", "linear.x"),
         ("task['reward'][1]['reading'] = 'root_positon'", "'root_positon'"),
         ("task['reward'][0]['term'] = 'alife'", "'alife'"),
+        ("task['reward'][0]['weight'] = float('nan')", "finite"),
+        ("task['reward'][0]['reading'] = 'root_height'", "reads nothing"),
+        ("task['reward'][1]['target'] = [1.0]", "no target"),
+        (
+            "task['reward'][0] = {'term': 'error_squared', 'reading': 'joint_angles',"
+            " 'target': [0.0], 'weight': -1.0}",
+            "1 entries for the 3 of 'joint_angles'",
+        ),
         ("task['termination'][0]['reading'] = 'height'", "'height'"),
+        ("del task['termination'][0]['low']", "needs low, high or both"),
+        ("task['termination'][1]['low'] = 0.3", "low < high"),
+        ("task['simulator']['reset_position_noise'] = -0.1", "reset_position_noise"),
         ("task['simulator']['mjcf'] = 'hopper.xml'", "exactly one"),
         ("task['control_period_s'] = 0.0", "control_period_s"),
         ("task['control_period_s'] = '8e-3'", "write 8.0e-3"),
