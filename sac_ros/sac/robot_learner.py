@@ -19,10 +19,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
-from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, PolicyContract, Provenance
+from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, GoldenPairs, PolicyContract, Provenance
 from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
 from sac_ros.sac.background_compilation import BackgroundCompilation
@@ -47,6 +48,8 @@ from sac_ros.task.transition import Transition, TransitionError, columns
 NUM_SNAPSHOTS = 16
 """Learners of the newest policies that are kept, to go back to."""
 SAVE_PERIOD_S = 30.0
+SAME_ACTION = 1e-3
+"""Mean distance, in units of [-1, 1], that rounding may put between the actions of one policy."""
 PACKAGES = ("sac_ros", "torch", "numpy", "onnx", "onnxruntime")
 
 
@@ -308,6 +311,13 @@ class RobotLearner:
         own = self.settings.folder / "learner"
         source = own if (own / MANIFEST).exists() else self.settings.checkpoint
         config, task = self.settings.config, self.contract.task
+        golden = self.contract.golden
+        if not isinstance(golden, GoldenPairs):
+            raise RobotLearnerError(
+                f"the policy chooses among the {len(task.action.choices or ())} commands of task"
+                f" {task.name!r}; only policies of sac, which command anything within limits, go on"
+                " learning on robots"
+            )
         if source is None:
             return SACLearner(
                 task.obs_dim,
@@ -330,7 +340,11 @@ class RobotLearner:
         learner = SACLearner(
             task.obs_dim, task.action_dim, config.learner_config(saved.config), self.settings.seed
         )
-        learner.restore(saved.state if source == own else adapted_state(saved.state, config.alpha))
+        if source == own:
+            learner.restore(saved.state)
+        else:
+            learner.restore(adapted_state(saved.state, config.alpha))
+            _refuse_unless_policys_own(learner, golden, source)
         return learner
 
     def _keep_episode(self, row: EpisodeRow) -> None:
@@ -392,4 +406,20 @@ class RobotLearner:
             git_commit=before.git_commit,
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             packages=versions,
+        )
+
+
+def _refuse_unless_policys_own(learner: SACLearner, golden: GoldenPairs, source: Path) -> None:
+    """Raise RobotLearnerError unless this learner's actor is the policy that the robot runs.
+
+    Else the first policy sent would not be that one, improved, but another one altogether.
+    """
+    with torch.no_grad():
+        mode = learner.actor.mode(torch.tensor(golden.obs, dtype=torch.float32))
+    difference = float((mode - torch.tensor(golden.mean).tanh()).abs().mean())
+    if not difference <= SAME_ACTION:
+        raise RobotLearnerError(
+            f"the checkpoint in {source} does not belong to the policy: their actions differ by"
+            f" {difference:.3f} on average; give the training's own policy.onnx, or the one that"
+            " sac-ros export makes of the checkpoint (best_policy.onnx may be of earlier steps)"
         )

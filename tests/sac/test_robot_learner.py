@@ -10,13 +10,17 @@ import pytest
 import torch
 from balancing_checkpoint import CONFIG, balancing_task, write_balancing_run
 from full_disk import files_limited_to
+from linear_policy import PROVENANCE
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.sac.algorithms import Dimensions
 from sac_ros.sac.checkpoint import Progress, load_learner, save_checkpoint
+from sac_ros.sac.discrete_networks import CategoricalActor
 from sac_ros.sac.episode_tally import read_episodes
 from sac_ros.sac.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.learner import SACLearner
+from sac_ros.sac.onnx_export import export_policy
 from sac_ros.sac.prior_transitions import PriorTransitionsError
 from sac_ros.sac.replay_buffer import ReplayBuffer
 from sac_ros.sac.robot_learner import (
@@ -28,6 +32,7 @@ from sac_ros.sac.robot_learner import (
 from sac_ros.sac.sac_v1 import SACV1Learner
 from sac_ros.sac.sac_v1_config import SACV1Config
 from sac_ros.sac.transition_log import TransitionLogError
+from sac_ros.task.task_spec import load_task
 from sac_ros.task.transition import Transition
 
 TASK = balancing_task(max_episode_steps=10)
@@ -313,6 +318,41 @@ def test_checkpoint_of_another_robot_or_algorithm_is_refused(
         living(tmp_path / "other", run[0], tmp_path / "wide"),
     ):
         pass
+
+
+def test_checkpoint_that_the_policy_was_not_exported_from_is_refused(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    later = SACLearner(4, 1, CONFIG, seed=0)
+    progress = Progress(values={}, arrays={})
+    save_checkpoint(tmp_path / "later", later, ReplayBuffer(300, 4, 1, seed=0), progress)
+    with (
+        pytest.raises(RobotLearnerError, match="does not belong to the policy"),
+        living(tmp_path, run[0], tmp_path / "later"),
+    ):
+        pass
+
+
+def test_discrete_policy_is_refused_with_and_without_a_checkpoint(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    task = load_task("inverted_pendulum_three_forces")
+    obs = np.zeros((32, task.obs_dim), dtype=np.float32)
+    export_policy(
+        CategoricalActor("mlp", task.obs_dim, (8,), Dimensions.of(task).choices),
+        task=task,
+        provenance=PROVENANCE,
+        obs_low=obs[0],
+        obs_high=obs[0],
+        golden_obs=obs,
+        path=tmp_path / "discrete.onnx",
+    )
+    for checkpoint in (None, run[1]):
+        with (
+            pytest.raises(RobotLearnerError, match="chooses among the 3 commands"),
+            living(tmp_path, tmp_path / "discrete.onnx", checkpoint),
+        ):
+            pass
 
 
 def test_recorded_transitions_take_the_place_of_the_simulators(
