@@ -102,7 +102,7 @@ PARAMETERS = (
     ),
     Parameter(
         "reset_timeout_s",
-        60.0,
+        30.0,
         "Longest that a reset may take, in s; without an answer it is then asked for again.",
         (1.0, 3600.0),
     ),
