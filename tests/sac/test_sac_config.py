@@ -56,6 +56,15 @@ def test_misspelt_key_is_refused_with_file_and_key(tmp_path: Path) -> None:
         read_yaml(path, SACConfig)
 
 
+def test_shipped_file_with_cleanrls_rates_differs_from_the_defaults_by_nothing_else() -> None:
+    path = SHIPPED / "sac_cleanrl.yaml"
+
+    assert read_yaml(path, SACConfig) == SACConfig(
+        critic_learning_rate=1.0e-3, alpha_learning_rate=1.0e-3
+    )
+    assert set(yaml.safe_load(path.read_text())) == set(SACConfig.__dataclass_fields__)
+
+
 def test_shipped_file_for_atari_says_everything_too() -> None:
     path = SHIPPED / "sac_atari.yaml"
 
