@@ -4,6 +4,7 @@ Knows no ROS. `offer` may be called from another thread; everything else belongs
 loop's thread, and none of it waits.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 from sac_ros.policy.control_loop import SelectAction
@@ -31,7 +32,8 @@ class PolicySuccession:
     def __init__(self, first: Successor, settings: GuardSettings) -> None:
         self.running = first
         self._first = self._good = first
-        self._waiting: Successor | None = None
+        # Of one: appending and popping are each a single step, whichever thread does it.
+        self._waiting: deque[Successor] = deque(maxlen=1)
         self._guard = ReturnGuard(settings)
         self._versions_since_good: list[int] = []
         self._num_swaps = self._num_refused = self._num_rollbacks = self._num_episodes = 0
@@ -57,24 +59,18 @@ class PolicySuccession:
     def offer(self, successor: Successor) -> None:
         """Let a verified policy wait for its moment; it replaces one that waits already."""
         self._newest_version = successor.version
-        self._waiting = successor
+        self._waiting.append(successor)
 
     def note_refusal(self, reason: str) -> None:
         """Count an update that was refused."""
         self._num_refused += 1
         self._refusal = reason
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a verified policy waits."""
-        return self._waiting is not None
-
     def swap(self) -> bool:
         """Let the waiting policy run from now on, if there is one and it may; say whether."""
-        waiting = self._waiting
-        if waiting is None or not self._guard.is_ready:
+        if not self._waiting or not self._guard.is_ready:
             return False  # without a baseline nobody could tell whether it is worse
-        self._waiting = None
+        waiting = self._waiting.pop()
         if waiting.num_rollbacks != self._num_rollbacks:
             return False  # the rollback came while it waited
         self.running = waiting
@@ -104,7 +100,7 @@ class PolicySuccession:
             # Good once and not any more: then only the policy that came is known to be safe.
             self._good = self._first
         self.running = self._good
-        self._waiting = None
+        self._waiting.clear()
         self._versions_since_good.clear()
         self._guard.forget_window()
         self._num_rollbacks += 1
@@ -113,7 +109,7 @@ class PolicySuccession:
 
     def status(self) -> PolicyStatus:
         """Return the whole truth for the learner and the operator."""
-        waiting = self._waiting
+        waiting = self._waiting[-1] if self._waiting else None
         return PolicyStatus(
             version=self.running.version,
             good_version=self._good.version,
