@@ -195,7 +195,9 @@ class EpisodeCycle:
 
     def finish_reset(self, number: int, refusal: str | None, now_s: float) -> None:
         """Start the next episode, unless the robot refused to reset, or that reset is outdated."""
-        if self._phase is not Phase.RESETTING or not self._resets.is_done(number, refusal, now_s):
+        if self._phase is not Phase.RESETTING:
+            return
+        if not self._resets.take_answer(number, refusal, now_s):
             return
         self._begin_episode(now_s)
         # A message from before the reset may still be on its way.

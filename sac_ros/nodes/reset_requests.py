@@ -32,12 +32,7 @@ class ResetRequests:
     def begin(self, now_s: float) -> None:
         """Want a reset from now on."""
         self._wanted_since_s = self._ask_s = now_s
-        self.forget()
-
-    def forget(self) -> None:
-        """Let no answer count to what has been asked so far."""
-        self._number += 1
-        self._is_asked = False
+        self._forget()
 
     def see_to(self, now_s: float) -> None:
         """Ask, or ask again, where it is time to."""
@@ -56,12 +51,17 @@ class ResetRequests:
         elif now_s - self._wanted_since_s > PATIENCE_S:
             self._link.warn(f"the reset waits for {hindrance}")
 
-    def is_done(self, number: int, refusal: str | None, now_s: float) -> bool:
+    def take_answer(self, number: int, refusal: str | None, now_s: float) -> bool:
         """Take the answer to a request; return whether the robot has been reset."""
         if number != self._number:
             return False
-        self.forget()
+        self._forget()
         if refusal is not None:
             self._link.warn(f"the robot refused to reset: {refusal}; asking again")
             self._ask_s = now_s + RETRY_S
         return refusal is None
+
+    def _forget(self) -> None:
+        """Let no answer count to what has been asked so far."""
+        self._number += 1
+        self._is_asked = False
