@@ -95,7 +95,6 @@ class SafetyFilter:
         """Return the command [A] that may be executed in place of the one asked for [A]."""
         self.counts.applied += 1
         self.refusal = None
-        self._before = self._last
         allowed = command
         # False for a NaN too, so what is within limits is finite and needs no further look.
         if not ((command >= self._low) & (command <= self._high)).all():
@@ -124,8 +123,7 @@ class SafetyFilter:
             if self.refusal is not None:
                 self.counts.vetoed += 1
                 return self.react(readings)
-        self._last = allowed.copy()
-        return self._last.copy()
+        return self._take_up(allowed)
 
     def take_back(self) -> None:
         """Forget the last command that was returned: it was never sent."""
@@ -146,9 +144,14 @@ class SafetyFilter:
 
     def _jump_to(self, command: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take up a command [A] at once, but for what the joints themselves cannot do."""
-        self._before = self._last
         change = self.limiter.max_rate * self._task.control_period_s
-        self._last = self._within(np.clip(command, self._last - change, self._last + change))
+        return self._take_up(
+            self._within(np.clip(command, self._last - change, self._last + change))
+        )
+
+    def _take_up(self, command: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Remember a command [A] as the one in force; return a copy, which its caller may keep."""
+        self._before, self._last = self._last, command.copy()
         return self._last.copy()
 
     def _within(self, command: NDArray[np.float64]) -> NDArray[np.float64]:
