@@ -115,8 +115,7 @@ def train(
                         log.update(progress.step, metrics)
                 # Before the checkpoint, which then holds this evaluation.
                 if progress.has_just_passed(config.eval_every):
-                    evaluation.evaluate(run.learner.actor, progress)
-                    _keep_evaluation(run, progress, log, display)
+                    _evaluate(evaluation, run, progress, log, display)
                 if progress.has_just_passed(config.checkpoint_every):
                     log.flush()
                     run.save(progress)
@@ -133,8 +132,7 @@ def train(
                 )
                 return stop.exit_status
             if not progress.is_evaluated:
-                evaluation.evaluate(run.learner.actor, progress)
-                _keep_evaluation(run, progress, log, display)
+                _evaluate(evaluation, run, progress, log, display)
             state = run.save(progress)
             export_actor(folder.policy, run.learner.actor, task, config, state)
     except (OSError, CheckpointError, PolicyExportError) as error:
@@ -149,10 +147,15 @@ def train(
     return 0
 
 
-def _keep_evaluation(
-    run: TrainingRun, progress: TrainingProgress, log: TrainingLog, display: ProgressDisplay
+def _evaluate(
+    evaluation: ActorEvaluation,
+    run: TrainingRun,
+    progress: TrainingProgress,
+    log: TrainingLog,
+    display: ProgressDisplay,
 ) -> None:
-    """Write the last evaluation down, and the policy too if none has earned as much."""
+    """Evaluate, write it down, and keep the policy too if none has earned as much."""
+    evaluation.evaluate(run.learner.actor, progress)
     log.evaluation(progress.evaluations[-1])
     display.say(str(progress.evaluations[-1]))
     if progress.best_evaluation.step == progress.step:

@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 
 from sac_ros.nodes.intervention import Intervention
 from sac_ros.nodes.reset_requests import ResetRequests
-from sac_ros.nodes.robot_link import RobotLink
+from sac_ros.nodes.robot_link import PATIENCE_S, RobotLink
 from sac_ros.nodes.sensor_readings import SensorReadings
 from sac_ros.policy.control_loop import ControlLoop, Tick
 from sac_ros.policy.observation_pacer import ObservationPacer
 from sac_ros.task.ending import Ending
 from sac_ros.task.observation import ObservationError
 from sac_ros.task.task_spec import TaskSpec
-
-PATIENCE_S = 2.0
-"""How long the first observation may take before the operator is told what is missing."""
 
 
 class Phase(Enum):

@@ -7,12 +7,10 @@ a reset may take as long as it takes, and another one is asked for only where th
 import math
 from typing import Final
 
-from sac_ros.nodes.robot_link import RobotLink
+from sac_ros.nodes.robot_link import PATIENCE_S, RobotLink
 
 RETRY_S: Final = 2.0
 """After a refusal."""
-PATIENCE_S: Final = 2.0
-"""How long something may hold up a request before the operator is told."""
 
 
 class ResetRequests:

@@ -1,11 +1,14 @@
 """Where an episode cycle's decisions go."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.task.transition import Transition
+
+PATIENCE_S: Final = 2.0
+"""How long an episode may wait for something before the operator is told for what."""
 
 
 class RobotLink(Protocol):

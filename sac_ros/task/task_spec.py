@@ -129,12 +129,19 @@ class TerminationTerm:
         """Refuse a range that nothing leaves, or that nothing lies in."""
         if self.low is None and self.high is None:
             raise ValueError(f"termination by {self.reading!r} needs low, high or both")
-        low = -math.inf if self.low is None else self.low
-        high = math.inf if self.high is None else self.high
+        low, high = self.bounds
         if not low < high:
             raise ValueError(
                 f"termination by {self.reading!r} must have low < high, got {low} and {high}"
             )
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The open range, infinite where it has no end."""
+        return (
+            -math.inf if self.low is None else self.low,
+            math.inf if self.high is None else self.high,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,5 @@
 """When an episode has ended by itself (terminated), as opposed to being cut short (truncated)."""
 
-import numpy as np
-
 from sac_ros.task.observation import Readings, check_reading
 from sac_ros.task.task_spec import TaskSpec
 
@@ -12,13 +10,7 @@ class TerminationRule:
     def __init__(self, task: TaskSpec) -> None:
         readings = {reading.name: reading for reading in task.readings}
         self._terms = [
-            (
-                readings[term.reading],
-                -np.inf if term.low is None else term.low,
-                np.inf if term.high is None else term.high,
-                term.why,
-            )
-            for term in task.termination
+            (readings[term.reading], *term.bounds, term.why) for term in task.termination
         ]
 
     def reason(self, readings: Readings) -> str | None:

@@ -9,9 +9,12 @@ from sac_ros.nodes.episode_cycle import EpisodeCycle
 from sac_ros.nodes.intervention import Intervention
 from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
 from sac_ros.policy.control_loop import ControlLoop, SelectAction
-from sac_ros.task.task_spec import TaskSpec
+from sac_ros.task.task_spec import TaskSpec, load_task
 from sac_ros.task.transition import Transition
 
+PENDULUM = load_task("inverted_pendulum")
+PERIOD_S = PENDULUM.control_period_s
+FULL_N = 300.0
 INTERVENTION_TIMEOUT_S = 0.17
 
 
@@ -118,3 +121,15 @@ class Rig:
                 self.send(value)
             self.cycle.act(self.now_s)
         return self.link.commands[-1]
+
+
+def full_force(obs: np.ndarray) -> np.ndarray:
+    return np.array([1.0])
+
+
+def running(task: TaskSpec = PENDULUM, **settings: object) -> Rig:
+    """A rig that has been commanding full force for a while."""
+    rig = Rig(task, full_force, **settings)  # type: ignore[arg-type]
+    rig.tick(40)
+    assert rig.link.commands[-1] == FULL_N
+    return rig

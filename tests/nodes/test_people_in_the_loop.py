@@ -5,35 +5,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from recording_link import INTERVENTION_TIMEOUT_S, Rig
+from recording_link import (
+    FULL_N,
+    INTERVENTION_TIMEOUT_S,
+    PENDULUM,
+    PERIOD_S,
+    Rig,
+    full_force,
+    running,
+)
 
 from sac_ros.nodes.episode_cycle import Phase
 from sac_ros.nodes.intervention import InterventionError
 from sac_ros.task.ending import Ending
 from sac_ros.task.joint_limit import JointLimit
-from sac_ros.task.task_spec import TaskSpec, load_task
+from sac_ros.task.task_spec import TaskSpec
 
-PENDULUM = load_task("inverted_pendulum")
-PERIOD_S = PENDULUM.control_period_s
-FULL_N = 300.0
 NUM_FRESH = int(INTERVENTION_TIMEOUT_S / PERIOD_S)
 """Control steps that one message lasts."""
 
 
 def task_with(**action: object) -> TaskSpec:
     return replace(PENDULUM, action=replace(PENDULUM.action, **action))
-
-
-def full_force(obs: np.ndarray) -> np.ndarray:
-    return np.array([1.0])
-
-
-def running(task: TaskSpec = PENDULUM, **settings: object) -> Rig:
-    """A rig that has been commanding full force for a while."""
-    rig = Rig(task, full_force, **settings)  # type: ignore[arg-type]
-    rig.tick(40)
-    assert rig.link.commands[-1] == FULL_N
-    return rig
 
 
 def command(rig: Rig, force_n: float) -> None:

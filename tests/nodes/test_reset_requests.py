@@ -1,8 +1,7 @@
 """A robot is asked to reset once, for as long as that takes, and again only where it failed."""
 
 import pytest
-from recording_link import Rig
-from test_people_in_the_loop import PERIOD_S, running
+from recording_link import PERIOD_S, Rig, running
 
 from sac_ros.nodes.episode_cycle import Phase
 from sac_ros.task.ending import Ending
