@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import os
 import sys
 
@@ -39,6 +40,9 @@ INSTALL_ADVICE = {
 
 def main() -> None:
     """Run the subcommand that the command line names, and exit with its status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where a terminal knows no such character, ± is shown as ?, and no training ends over it.
+        sys.stdout.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:]))
 
 

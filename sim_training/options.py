@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -10,6 +11,8 @@ import tyro
 from sac_ros.errors import InputError
 
 T = TypeVar("T")
+# What was typed helps, --seed or POLICY; the name of our class or field behind it does not.
+_PARSED_CLASS = re.compile(r"Error parsing (?:(?=[^:]*[a-z])[\w.]+: )?")
 
 
 class OptionError(InputError):
@@ -53,9 +56,14 @@ def _one_line(complaint: str, prog: str) -> str:
         text = line.strip("│ ")
         if text.startswith(("Argument helptext", "For full helptext")):
             break
-        if text.startswith(("╭", "╰", "─")):
+        if _is_rule(text):
             parts.append([])
         elif text:
             parts[-1].append(text)
-    sentences = [" ".join(part) for part in parts if part]
+    # Above the first rule stands nothing, or where the terminal has but ASCII, the box's title.
+    sentences = [_PARSED_CLASS.sub("", " ".join(part), count=1) for part in parts[1:] if part]
     return "; ".join([*sentences, f"{prog} --help lists every option"])
+
+
+def _is_rule(text: str) -> bool:
+    return text.startswith(("╭", "╰")) or (len(text) > 2 and set(text) <= {"─", "-"})

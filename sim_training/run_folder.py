@@ -72,8 +72,8 @@ class RunFolder:
         """Raise RunFolderError unless there is a checkpoint."""
         if not self.has_checkpoint:
             raise RunFolderError(
-                f"{self.path} holds no run to go on with: {self.checkpoint / 'manifest.json'} is"
-                " not there; check the path, or begin a run there by training without --resume"
+                f"{self.path} holds no run that was saved: {self.checkpoint / 'manifest.json'} is"
+                f" not there; check the path, or begin one by sac-ros train --out {self.path}"
             )
 
     def refuse_other_run(self) -> None:

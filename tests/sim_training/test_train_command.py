@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 import recognisable_env
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_process import TINY, assert_same_training, read_checkpoint, read_progress
+from training_process import (
+    TINY,
+    assert_same_training,
+    read_checkpoint,
+    read_progress,
+    start,
+)
 
 from sac_ros.command_line import run
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -185,6 +191,20 @@ def test_actions_before_learning_starts_fill_the_range(tmp_path: Path) -> None:
 
     action = read_checkpoint(folder)[1][:, 3]
     assert -1.0 <= action.min() < -0.8 and 0.8 < action.max() <= 1.0
+
+
+def test_training_survives_a_terminal_that_lacks_a_character(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    folder = tmp_path / "run"
+
+    arguments = ("--env", "Pendulum-v1", "--steps", "110", "--out", str(folder))
+    process = start("train", *TINY, *arguments)
+    said, errors = process.communicate(timeout=120)
+
+    assert process.returncode == 0, errors
+    assert " ? " in said and (folder / "policy.onnx").exists()
 
 
 def test_training_stops_after_two_evaluations_that_reach_the_return(tmp_path: Path) -> None:

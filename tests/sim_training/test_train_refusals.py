@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import recognisable_env  # noqa: F401 - registers its environments
-from training_process import TINY, assert_same_training, read_checkpoint
+from training_process import TINY, assert_same_training, read_checkpoint, start
 
 from sac_ros.command_line import run
 from sac_ros.task.package_share import package_share
@@ -35,8 +35,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ((), "--task half_cheetah"),
         (("--task", "hopper", "--env", "Pendulum-v1"), "exactly one"),
         (("--env", "Pendulum-v1", "--sac.gama", "0.9"), "--sac.gamma"),
-        (("--env", "Pendulum-v1", "--sac.gamma", "high"), "high"),
-        (("--env", "Pendulum-v1", "--sac.gamma", "1.5"), "gamma must be in (0, 1), got 1.5"),
+        (("--env", "Pendulum-v1", "--sac.gamma", "high"), "sac-ros: --sac.gamma: could not"),
+        (("--env", "Pendulum-v1", "--sac.gamma", "1.5"), "sac-ros: gamma must be in (0, 1)"),
         (("--env", "Pendulum-v1", "--steps"), "--steps"),
         (("--env", "Pendulum-v1", "--steps", "many"), "many"),
         (("--env", "Pendulum-v1", "--seed", "-1"), "seed must be in [0, 2^32)"),
@@ -72,6 +72,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("--env", "Pendulum-v1", "--threads", "0"), "threads must be at least 1"),
         (("--env", "Pendulum-v1", "--threads", "100000"), "threads must be at most 256"),
         (("--env", "Pendulum-v1", "--log-every", "0"), "log_every must be at least 1"),
+        (("--env", "Pendulum-v1", "--seeds", "1", "1"), "sac-ros: seeds must be different"),
     ],
 )
 def test_mistake_is_refused_in_one_line(
@@ -82,6 +83,20 @@ def test_mistake_is_refused_in_one_line(
     assert reason in refusal(capsys, "train", *arguments, "--out", str(out))
 
     assert not (out / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "UTF-8"])
+def test_mistake_reads_the_same_in_every_terminal(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+
+    _, told = start("train", *PENDULUM, "--sac.gamma", "high").communicate(timeout=120)
+
+    assert told == (
+        "sac-ros: --sac.gamma: could not convert string to float: 'high';"
+        " sac-ros train --help lists every option\n"
+    )
 
 
 @pytest.mark.parametrize(
