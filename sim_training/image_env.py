@@ -55,38 +55,40 @@ def with_signed_reward(env: BoxEnv) -> BoxEnv:
 
 
 class LivesEnv(gym.Wrapper[ObsT, ActionT, ObsT, ActionT], gym.utils.RecordConstructorArgs):
-    """Says `life_lost` in its info, and presses FIRE for each life of a game with such a button.
+    """Says `life_lost` in its info, and begins each life of a game that waits for FIRE.
 
-    Between a lost life and the next nothing happens until FIRE is pressed. As with the sources'
-    EpisodicLifeEnv and FireResetEnv, whose game goes on likewise, that is no step of the policy's.
+    With the actions of the sources' EpisodicLifeEnv and FireResetEnv, none of them a step of the
+    policy's: FIRE and the action after it, RIGHT in Breakout, and before a further life a no-op.
     """
 
     def __init__(self, env: gym.Env[ObsT, ActionT]) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
         meanings = cast(list[str], env.unwrapped.get_action_meanings())  # type: ignore[attr-defined]  # ale-py's
-        self._fire = meanings.index("FIRE") if "FIRE" in meanings else None
+        self._begins_by_fire = meanings[1:2] == ["FIRE"]
         self._lives = 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[ObsT, dict[str, object]]:
-        """Begin a game, and start it."""
+        """Begin a game, and its first life."""
         obs, info = self.env.reset(seed=seed, options=options)
-        if self._fire is not None:
-            obs, _, _, _, info = self.env.step(cast(ActionT, np.int64(self._fire)))
+        for number in (1, 2) if self._begins_by_fire else ():
+            obs, _, _, _, info = self.env.step(cast(ActionT, np.int64(number)))
         self._lives = cast(int, info["lives"])
         return obs, info
 
     def step(self, action: ActionT) -> tuple[ObsT, float, bool, bool, dict[str, object]]:
-        """Take an action; where it cost a life but not the game, start the next one."""
+        """Take an action; where it cost a life but not the game, begin the next one."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        lives = cast(int, info["lives"])
-        life_lost, self._lives = lives < self._lives, lives
+        life_lost = cast(int, info["lives"]) < self._lives
         earned = float(reward)
-        if life_lost and self._fire is not None and not (terminated or truncated):
+        for number in (0, 1, 2) if life_lost and self._begins_by_fire else ():
+            if terminated or truncated:
+                break
             obs, reward, terminated, truncated, info = self.env.step(
-                cast(ActionT, np.int64(self._fire))
+                cast(ActionT, np.int64(number))
             )
             earned += float(reward)
+        self._lives = cast(int, info["lives"])
         return obs, earned, terminated, truncated, info | {"life_lost": life_lost}

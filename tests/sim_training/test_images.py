@@ -3,9 +3,11 @@
 from itertools import pairwise
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import AtariPreprocessing
 from training_process import assert_same_training, read_checkpoint
 
 from sac_ros.command_line import run
@@ -13,6 +15,7 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.action import ActionScaling
 from sim_training.env import ends_for_learner, gymnasium_task, make_env, make_vector_env
 from sim_training.evaluate import evaluate_policy
+from sim_training.image_env import ATARI_SETTINGS, LivesEnv, load_atari
 from sim_training.pixel_catch import BALLS_PER_EPISODE, CELL_PIXELS, NUM_CELLS, PixelCatch
 
 CATCH = "sim_training.pixel_catch:PixelCatch-v0"
@@ -135,6 +138,29 @@ def test_lost_life_ends_what_the_learner_expects_and_not_the_game() -> None:
     assert sum(lost) == 5
     assert [final for _, final in ends] == lost
     assert [terminated for terminated, _ in ends].count(True) == 1
+
+
+@pytest.mark.usefixtures("atari")
+def test_each_life_begins_with_the_actions_of_the_sources() -> None:
+    load_atari()
+    plain, lives = (
+        AtariPreprocessing(gymnasium.make("ALE/Breakout-v5", **ATARI_SETTINGS)) for _ in range(2)
+    )
+    ours = LivesEnv(lives)
+    noop, fire, right = range(3)
+
+    begun, _ = ours.reset(seed=3)
+    plain.reset(seed=3)
+    expected = [plain.step(action)[0] for action in (fire, right)][-1]
+    np.testing.assert_array_equal(begun, expected)
+
+    life_lost = False
+    while not life_lost:
+        begun, _, _, _, info = ours.step(noop)
+        plain.step(noop)
+        life_lost = bool(info["life_lost"])
+    expected = [plain.step(action)[0] for action in (noop, fire, right)][-1]
+    np.testing.assert_array_equal(begun, expected)
 
 
 @pytest.mark.usefixtures("atari")
