@@ -10,6 +10,7 @@ from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskError, TaskSpec
+from sim_training.model_actuators import find_actuators
 from sim_training.model_advice import without_model_advice
 from sim_training.perturbation import NOMINAL, Perturbation
 from sim_training.perturbed_model import ONE_DOF_JOINTS, PerturbedModel
@@ -33,6 +34,8 @@ class MujocoRobot:
         else:
             self.model = _load_model(Path(task.simulator.mjcf or ""))
             self.data = mujoco.MjData(self.model)
+        # Before anything is changed: a weaker actuator is commanded as if it were the model's.
+        self._actuators = find_actuators(self.model, task)
         self._perturbed_model = PerturbedModel(self.model, self.data)
         self._perturbation = NOMINAL
         if not perturbation.is_nominal:
@@ -54,7 +57,6 @@ class MujocoRobot:
         self.joint_names = tuple(self.model.joint(index).name for index in one_dof)
         self._qpos_columns = self.model.jnt_qposadr[one_dof]
         self._dof_columns = self.model.jnt_dofadr[one_dof]
-        self._actuators, self._gears = self._actuators_of(task.action.joints)
         self._columns = {
             reading.name: np.array([self._joint_index(joint) for joint in reading.joints])
             for reading in task.readings
@@ -108,7 +110,8 @@ class MujocoRobot:
     def step(self) -> None:
         """Advance by one physics step."""
         self._delay_line.append(self._command)
-        self.data.ctrl[self._actuators] = self._delay_line.popleft() / self._gears
+        actuators = self._actuators
+        self.data.ctrl[actuators.indices] = self._delay_line.popleft() / actuators.units
         if self._pushes is not None:
             self._pushes.step()
         mujoco.mj_step(self.model, self.data)
@@ -175,26 +178,6 @@ class MujocoRobot:
                 f" {list(self.joint_names)}"
             )
         return self.joint_names.index(joint)
-
-    def _actuators_of(
-        self, joints: tuple[str, ...]
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return actuator index and gear of each commanded joint.
-
-        MuJoCo's control of a motor is effort divided by gear; a position or velocity servo takes
-        its command as it is.
-        """
-        driven = {
-            self.model.joint(self.model.actuator_trnid[index, 0]).name: index
-            for index in range(self.model.nu)
-        }
-        missing = [joint for joint in joints if joint not in driven]
-        if missing:
-            raise TaskError(f"no actuator drives {missing}; the model's drive {list(driven)}")
-        indices = np.array([driven[joint] for joint in joints])
-        if self.task.action.kind != "effort":
-            return indices, np.ones(len(joints))
-        return indices, self.model.actuator_gear[indices, 0].copy()
 
 
 def _mujoco_env(gymnasium_id: str) -> MujocoEnv:

@@ -1,0 +1,124 @@
+"""Which actuators of a MuJoCo model carry out a task's commands.
+
+A model that would make something else of a command than the robot does is refused: a policy trained
+in it would be trained for another robot, and nothing would show it.
+
+Shapes: A action_dim.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.task.task_spec import TaskError, TaskSpec
+
+Quantity: TypeAlias = Literal["position", "velocity", "effort"]
+
+_JOINT_TRANSMISSIONS = (
+    int(mujoco.mjtTrn.mjTRN_JOINT),
+    int(mujoco.mjtTrn.mjTRN_JOINTINPARENT),
+)
+_PLAIN_DYNAMICS = (
+    int(mujoco.mjtDyn.mjDYN_NONE),
+    int(mujoco.mjtDyn.mjDYN_FILTER),
+    int(mujoco.mjtDyn.mjDYN_FILTEREXACT),
+)
+_TOLERANCE = 1e-6
+"""Share of a control range by which a command may pass it: what rounding makes of equal limits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelActuators:
+    """The actuators of the task's joints, in the order of its commands."""
+
+    indices: NDArray[np.intp]  # [A]
+    units: NDArray[np.float64]
+    """What one unit of MuJoCo's control commands [A], in the task's units."""
+
+
+def find_actuators(model: mujoco.MjModel, task: TaskSpec) -> ModelActuators:
+    """Return the actuators of the joints that the task commands, in a model as its file has it.
+
+    Raises TaskError where a joint has none or several, or one that takes another quantity than the
+    task commands, or less of it.
+    """
+    by_joint: dict[str, list[int]] = {}
+    for index in range(model.nu):
+        if model.actuator_trntype[index] in _JOINT_TRANSMISSIONS:
+            joint = model.joint(model.actuator_trnid[index, 0]).name
+            by_joint.setdefault(joint, []).append(index)
+    joints = task.action.joints
+    if missing := [joint for joint in joints if joint not in by_joint]:
+        raise TaskError(f"no actuator drives {missing}; the model's drive {list(by_joint)}")
+    indices, units = [], []
+    for entry, joint in enumerate(joints):
+        index, *others = by_joint[joint]
+        if others:
+            names = [model.actuator(each).name for each in (index, *others)]
+            raise TaskError(
+                f"joint {joint!r} has the actuators {names} in the model, and a command is for one;"
+                " remove the others"
+            )
+        indices.append(index)
+        units.append(_unit(model, task, entry, index))
+        _refuse_narrower_range(model, task, entry, index, units[-1])
+    return ModelActuators(indices=np.array(indices), units=np.array(units))
+
+
+def _unit(model: mujoco.MjModel, task: TaskSpec, entry: int, index: int) -> float:
+    """Return what one unit of an actuator's control commands; raise TaskError if nothing does.
+
+    MuJoCo's force is gear (gain control + bias_0 + bias_1 gear position + bias_2 gear velocity).
+    """
+    joint, asked = task.action.joints[entry], task.action.kind
+    gear, gain = float(model.actuator_gear[index, 0]), float(model.actuator_gainprm[index, 0])
+    _, by_position, by_velocity = (float(value) for value in model.actuator_biasprm[index, :3])
+    taken = _quantity(model, index, by_position, by_velocity)
+    if taken is None:  # a formula that does not tell: as a motor or a servo of MuJoCo's own
+        return gear if asked == "effort" else 1.0
+    if taken != asked:
+        raise TaskError(
+            f"task {task.name!r} commands the {asked} of joint {joint!r}, but the model's actuator"
+            f" takes its {taken}; correct the action's kind, or the actuator"
+        )
+    if gear * gain == 0.0:
+        raise TaskError(f"the model's actuator of joint {joint!r} has a gain or gear of 0")
+    if taken == "effort":
+        return gear * gain
+    return gain / (-(by_position if taken == "position" else by_velocity) * gear)
+
+
+def _quantity(
+    model: mujoco.MjModel, index: int, by_position: float, by_velocity: float
+) -> Quantity | None:
+    """Return what an actuator's control is; None for one whose formula does not tell."""
+    is_affine = model.actuator_biastype[index] == int(mujoco.mjtBias.mjBIAS_AFFINE)
+    is_known = is_affine or model.actuator_biastype[index] == int(mujoco.mjtBias.mjBIAS_NONE)
+    is_plain = model.actuator_dyntype[index] in _PLAIN_DYNAMICS
+    is_fixed = model.actuator_gaintype[index] == int(mujoco.mjtGain.mjGAIN_FIXED)
+    if not (is_known and is_plain and is_fixed):
+        return None
+    if is_affine and by_position != 0.0:
+        return "position"
+    return "velocity" if is_affine and by_velocity != 0.0 else "effort"
+
+
+def _refuse_narrower_range(
+    model: mujoco.MjModel, task: TaskSpec, entry: int, index: int, unit: float
+) -> None:
+    if not model.actuator_ctrllimited[index]:
+        return
+    ends = model.actuator_ctrlrange[index] * unit
+    low, high = float(ends.min()), float(ends.max())
+    slack = _TOLERANCE * (high - low)
+    action = task.action
+    if action.low[entry] < low - slack or action.high[entry] > high + slack:
+        raise TaskError(
+            f"task {task.name!r} commands joint {action.joints[entry]!r} from {action.low[entry]:g}"
+            f" to {action.high[entry]:g} {action.unit}, but the model's actuator takes {low:g} to"
+            f" {high:g}: what lies beyond would act on the robot alone; narrow low and high, or"
+            " widen the actuator's ctrlrange"
+        )
