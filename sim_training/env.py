@@ -155,7 +155,8 @@ def gymnasium_task(env_id: str) -> TaskSpec:
 
 
 def _refuse_change_without_joints(task: TaskSpec) -> None:
-    if not all(reading.joints for reading in task.readings):
+    has_model = task.simulator.mjcf is not None
+    if not has_model and not all(reading.is_of_joints for reading in task.readings):
         raise EnvError(
             f"{task.name!r} does not say which joints it reads, so it can be neither perturbed nor"
             " randomised; give --task with a task file instead of --env"

@@ -1,7 +1,11 @@
-"""A MuJoCo model seen as a robot: joints by name, commands in the task's unit, physics steps."""
+"""A MuJoCo model seen as a robot: joints and sensors by name, commands in the task's unit, steps.
+
+Shapes: A action_dim, J joints.
+"""
 
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 import gymnasium
 import mujoco
@@ -12,9 +16,20 @@ from numpy.typing import NDArray
 from sac_ros.task.task_spec import TaskError, TaskSpec
 from sim_training.model_actuators import find_actuators
 from sim_training.model_advice import without_model_advice
+from sim_training.model_sensors import find_sensors
 from sim_training.perturbation import NOMINAL, Perturbation
 from sim_training.perturbed_model import ONE_DOF_JOINTS, PerturbedModel
 from sim_training.pushes import Pushes
+
+
+class _State(NamedTuple):
+    """What can be measured at one moment."""
+
+    position: NDArray[np.float64]  # [J]
+    velocity: NDArray[np.float64]  # [J]
+    effort: NDArray[np.float64]  # [J]
+    sensor_data: NDArray[np.float64]
+    """Of all sensors of the model, one after the other."""
 
 
 class MujocoRobot:
@@ -44,9 +59,9 @@ class MujocoRobot:
         # What was commanded and is not yet felt, one entry for each physics step.
         self._delay_line: deque[NDArray[np.float64]] = deque()
         self._command = self._safe_command = np.array(task.action.safe_command)
-        # What was measured and is not yet known, likewise: position, velocity and effort.
-        self._sensor_line: deque[NDArray[np.float64]] = deque()
-        self._measured_state: NDArray[np.float64] | None = None
+        # What was measured and is not yet known, likewise.
+        self._sensor_line: deque[_State] = deque()
+        self._late_state: _State | None = None
         self._pushes: Pushes | None = None
         self._noise_rng = np.random.default_rng(0)
         one_dof = [
@@ -60,7 +75,9 @@ class MujocoRobot:
         self._columns = {
             reading.name: np.array([self._joint_index(joint) for joint in reading.joints])
             for reading in task.readings
+            if reading.is_of_joints
         }
+        self._sensors = find_sensors(self.model, task)
 
     @property
     def timestep_s(self) -> float:
@@ -82,7 +99,7 @@ class MujocoRobot:
         self._noise_rng = rng
         self._go_to_start(rng)
         delay = round(changes.observation_delay_s / self.timestep_s)
-        self._measured_state = self._true_state() if delay else None
+        self._late_state = self._true_state() if delay else None
         self._sensor_line = deque([self._true_state()] * delay)
         pushes = Pushes(self.model, self.data, changes.push_force_n, rng)
         self._pushes = pushes if changes.push_force_n > 0.0 else None
@@ -115,36 +132,47 @@ class MujocoRobot:
         if self._pushes is not None:
             self._pushes.step()
         mujoco.mj_step(self.model, self.data)
-        if self._measured_state is not None:
+        if self._late_state is not None:
             self._sensor_line.append(self._true_state())
-            self._measured_state = self._sensor_line.popleft()
+            self._late_state = self._sensor_line.popleft()
 
     @property
     def position(self) -> NDArray[np.float64]:
         """Joint positions in the order of `joint_names`, in rad or m."""
-        if self._measured_state is not None:
-            return self._with_noise(self._measured_state[0])
+        if self._late_state is not None:
+            return self._with_noise(self._late_state.position)
         return self._with_noise(self.data.qpos[self._qpos_columns])
 
     @property
     def velocity(self) -> NDArray[np.float64]:
         """Joint velocities in the order of `joint_names`, in rad/s or m/s."""
-        if self._measured_state is not None:
-            return self._with_noise(self._measured_state[1])
+        if self._late_state is not None:
+            return self._with_noise(self._late_state.velocity)
         return self._with_noise(self.data.qvel[self._dof_columns])
 
     @property
     def effort(self) -> NDArray[np.float64]:
         """Actuator efforts in the order of `joint_names`, in N m or N."""
-        if self._measured_state is not None:
-            return np.array(self._measured_state[2])
+        if self._late_state is not None:
+            return np.array(self._late_state.effort)
         return np.array(self.data.qfrc_actuator[self._dof_columns])
+
+    def sensor(self, name: str) -> NDArray[np.float64]:
+        """Return the values [size] of a reading that has no joints, in the order of its message.
+
+        MuJoCo computes them before it moves: they are a physics step older than the joints.
+        """
+        sensor, late = self._sensors[name], self._late_state
+        values = (self.data.sensordata if late is None else late.sensor_data)[sensor.places]
+        return values if sensor.is_orientation else self._with_noise(values)
 
     def readings(self) -> dict[str, NDArray[np.float64]]:
         """Return the task's readings without a detour over ROS messages."""
         fields = {"position": self.position, "velocity": self.velocity, "effort": self.effort}
         return {
             reading.name: fields[reading.field][self._columns[reading.name]]
+            if reading.is_of_joints
+            else self.sensor(reading.name)
             for reading in self.task.readings
         }
 
@@ -153,15 +181,14 @@ class MujocoRobot:
         if self._env is not None:
             self._env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
 
-    def _true_state(self) -> NDArray[np.float64]:
-        """Return position, velocity and effort [3, J] as they are at this moment."""
+    def _true_state(self) -> _State:
+        """Return copies of what is so at this moment."""
         dofs = self._dof_columns
-        return np.array(
-            [
-                self.data.qpos[self._qpos_columns],
-                self.data.qvel[dofs],
-                self.data.qfrc_actuator[dofs],
-            ]
+        return _State(
+            position=self.data.qpos[self._qpos_columns],
+            velocity=self.data.qvel[dofs],
+            effort=self.data.qfrc_actuator[dofs],
+            sensor_data=self.data.sensordata.copy(),
         )
 
     def _with_noise(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,9 @@
 
 import time
 from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
@@ -26,7 +30,9 @@ from sac_ros.nodes.declared_parameters import (
     number,
     text,
 )
+from sac_ros.nodes.message_conversion import message_class
 from sac_ros.nodes.node_process import StandaloneNode, run_process
+from sac_ros.nodes.sensor_message import sensor_message
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sim_training.learner_pace import pace_for
 from sim_training.mujoco_robot import MujocoRobot
@@ -111,8 +117,18 @@ PARAMETERS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SensorPublisher:
+    """A topic of the task that is no JointState, and what it brings."""
+
+    publisher: Publisher[Any]
+    type: str
+    readings: Mapping[str, str]
+    """Names of the readings, by the fields of the message."""
+
+
 class SimRobotNode(StandaloneNode):
-    """Steps a MuJoCo model in real time, publishes its joints, takes commands.
+    """Steps a MuJoCo model in real time, publishes joints and sensors, takes commands.
 
     Until the first command after a start or a reset it stands still at its start pose, as
     Gymnasium's environments do; when commands stop coming it gets the task's safe command.
@@ -155,7 +171,12 @@ class SimRobotNode(StandaloneNode):
         self._clocks = (
             self.create_publisher(ClockMessage, "/clock", CLOCK_QOS) if publishes_clock else None
         )
-        self._states = self.create_publisher(JointState, "joint_states", STATE_QOS)
+        joint_topics = {reading.topic for reading in task.readings if reading.is_of_joints}
+        self._states = [
+            self.create_publisher(JointState, topic, STATE_QOS)
+            for topic in sorted(joint_topics) or ["joint_states"]
+        ]
+        self._sensors = _sensor_publishers(self, task)
         self.create_subscription(
             Float64MultiArray, task.action.topic, self._on_command, COMMAND_QOS
         )
@@ -234,7 +255,13 @@ class SimRobotNode(StandaloneNode):
         self._state.position = array("d", self._robot.position)
         self._state.velocity = array("d", self._robot.velocity)
         self._state.effort = array("d", self._robot.effort)
-        self._states.publish(self._state)
+        # Before the joints, whose arrival is what a policy acts on.
+        for sensor in self._sensors:
+            values = {field: self._robot.sensor(name) for field, name in sensor.readings.items()}
+            message = sensor_message(sensor.type, values, self._state.header.stamp)
+            sensor.publisher.publish(message)
+        for publisher in self._states:
+            publisher.publish(self._state)
         # After the state: a node that ticks on this time then acts on what belongs to it.
         if self._clocks is not None:
             self._clocks.publish(ClockMessage(clock=self._stamp()))
@@ -299,6 +326,21 @@ def _read_task(node: Node) -> TaskSpec:
             f" {task.action.type}"
         )
     return task
+
+
+def _sensor_publishers(node: Node, task: TaskSpec) -> tuple[SensorPublisher, ...]:
+    fields: dict[tuple[str, str], dict[str, str]] = {}
+    for reading in task.readings:
+        if not reading.is_of_joints:
+            fields.setdefault((reading.topic, reading.type), {})[reading.field] = reading.name
+    return tuple(
+        SensorPublisher(
+            publisher=node.create_publisher(message_class(type_name), topic, STATE_QOS),
+            type=type_name,
+            readings=readings,
+        )
+        for (topic, type_name), readings in fields.items()
+    )
 
 
 def _refuse_another_pace(node: Node) -> None:

@@ -126,7 +126,7 @@ def _convert_bag(
     steps = (
         replay.by_stamps(sampler)
         if sampling == "stamps"
-        else replay.by_arrival(sampler, _speed(bag, next(iter(names.sensors))))
+        else replay.by_arrival(sampler, _speed(bag, _pacing_topic(task, names)))
     )
     offset, num_compared = summary.episodes, 0
     episodes: dict[int, int] = {}
@@ -177,6 +177,10 @@ def _time_limit(task: TaskSpec, run: RecordedRun, settings: ConversionSettings) 
         is_limited = not any(step.step >= task.max_episode_steps for step in sent)
         mode = "episodes" if is_limited else "continuous"
     return None if mode == "continuous" else task.max_episode_steps
+
+
+def _pacing_topic(task: TaskSpec, names: TopicNames) -> str:
+    return next(full for full, name in names.sensors.items() if name == task.pace.topic)
 
 
 def _speed(bag: Bag, topic: str) -> float:

@@ -45,7 +45,7 @@ class Sampler:
         # Delays are judged where the node has not chosen already.
         self.readings = SensorReadings(task, judges_delay=False)
         self.robot_s: float | None = None
-        """Newest stamp of a sensor message that was fed; None where there are no stamps."""
+        """Newest stamp of what paces the robot's steps; None where it has none."""
         self.newest_ns = 0
         """When the newest message that was read had reached the recorder."""
         self.num_refused = 0
@@ -128,11 +128,12 @@ class Sampler:
         arrival_s = 1e-9 * message.received_ns
         sent_s = stamp_s(message.content, arrival_s)
         try:
-            self.readings.store(self._topics[message.topic], message.content, sent_s, arrival_s)
+            topic = self._topics[message.topic]
+            paces = self.readings.store(topic, message.content, sent_s, arrival_s)
         except MessageError:
             self.num_refused += 1
             return
-        if (own_s := stamp_s(message.content, 0.0)) != 0.0:
+        if paces and (own_s := stamp_s(message.content, 0.0)) != 0.0:
             self.robot_s = own_s
 
     def _read_ahead(self, until_ns: int) -> None:

@@ -95,13 +95,17 @@ class EpisodeCycle:
         if self._resets_between_episodes:
             self._enter(Phase.RESETTING, now_s)
 
-    def receive(self, topic: str, message: object, stamp_s: float, now_s: float) -> None:
-        """Store a sensor message; raise MessageError if it cannot be used."""
-        if now_s >= self._readings_count_from_s:
-            self._readings.store(topic, message, stamp_s, now_s)
+    def receive(self, topic: str, message: object, stamp_s: float, now_s: float) -> bool:
+        """Store a sensor message; raise MessageError if it cannot be used.
+
+        Returns whether it is one that may be acted on: others would hurry the steps.
+        """
+        if now_s < self._readings_count_from_s:
+            return False
+        return self._readings.store(topic, message, stamp_s, now_s)
 
     def act_on_observation(self, stamp_s: float, now_s: float) -> None:
-        """Take a control step if all readings are there and the one that came last was due."""
+        """Take a control step if all readings are there and the one that paces them was due."""
         if self._phase in (Phase.RESETTING, Phase.LATCHED) or self._is_late(now_s):
             return  # the next tick of the timer sees to it
         if self._readings.problem(now_s) is None and self._pacer.is_due(stamp_s):

@@ -68,7 +68,8 @@ PARAMETERS = (
         "act_on",
         "timer",
         "'timer': act at the task's control period on a steady timer. 'observation': act when the"
-        " observation that is due arrives.",
+        " observation that is due arrives, by the stamps of the joints, or of the first reading of"
+        " a task without any.",
     ),
     Parameter(
         "run",

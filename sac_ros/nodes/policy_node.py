@@ -213,13 +213,14 @@ class PolicyNode(LifecycleNode):
             # While it runs, nobody's /clock may interfere; and the question costs time.
             if cycle.phase is not Phase.RUNNING and sent_s != now_s:
                 self._refuse_time_of(sent_s)
-            cycle.receive(topic, message, sent_s, now_s)
+            paces = cycle.receive(topic, message, sent_s, now_s)
         except MessageError as error:
             self.warn(f"ignored a message on {topic!r}: {error}")
             return
         if self._connections.delays.is_recording:
             self._record(topic, None if sent_s == now_s else sent_s)
-        if self._timer is not None and self._connections.parameters.act_on == "observation":
+        acts_on_it = paces and self._connections.parameters.act_on == "observation"
+        if self._timer is not None and acts_on_it:
             self._guard(partial(cycle.act_on_observation, sent_s, now_s))
 
     def _record(self, topic: str, stamp_s: float | None) -> None:

@@ -41,6 +41,7 @@ class _TopicStore(Protocol):
     def store(self, message: object, stamp_s: float, arrival_s: float) -> None: ...
     def values(self, reading: Reading) -> NDArray[np.float64]: ...
     def arrival_s(self, reading: Reading) -> float: ...
+    def first_arrival_s(self, reading: Reading) -> float: ...
     def stamps_s(self, reading: Reading) -> NDArray[np.float64]: ...
     def oldest_arrival_s(self) -> float: ...
     def clear(self) -> None: ...
@@ -109,6 +110,10 @@ class JointStateStore:
         """Return when the reading's oldest joint arrived."""
         return float(self._arrivals_s[self._places[reading.name]].min())
 
+    def first_arrival_s(self, reading: Reading) -> float:
+        """Return when the first of the reading's joints arrived."""
+        return float(self._arrivals_s[self._places[reading.name][0]])
+
     def stamps_s(self, reading: Reading) -> NDArray[np.float64]:
         """Return the stamp of the message that each joint of the reading is from [size]."""
         stamps_s: NDArray[np.float64] = self._stamps_s[self._places[reading.name]]
@@ -173,6 +178,10 @@ class MessageStore:
         """Return when the message arrived."""
         return self._arrival_s
 
+    def first_arrival_s(self, reading: Reading) -> float:
+        """Return when the message arrived."""
+        return self._arrival_s
+
     def stamps_s(self, reading: Reading) -> NDArray[np.float64]:
         """Return the message's stamp [1]."""
         return np.array([self._stamp_s])
@@ -220,14 +229,19 @@ class SensorReadings:
             (self._stores[topic], min(reading.max_age_s for reading in readings))
             for topic, readings in by_topic.items()
         ]
+        self._pace = task.pace
         self._fresh_until_s = NEVER_S
         self._motion = MotionWatch(task)
         self.num_refused = dict.fromkeys(by_topic, 0)
         """Messages of each topic that could not be used."""
 
-    def store(self, topic: str, message: object, stamp_s: float, arrival_s: float) -> None:
-        """Keep what one message brings; raise MessageError if it cannot be used."""
-        store = self._stores[topic]
+    def store(self, topic: str, message: object, stamp_s: float, arrival_s: float) -> bool:
+        """Keep what one message brings; raise MessageError if it cannot be used.
+
+        Returns whether it is one that paces the steps: other publishers have other clocks.
+        """
+        store, may_pace = self._stores[topic], topic == self._pace.topic
+        before_s = store.first_arrival_s(self._pace) if may_pace else NEVER_S
         try:
             store.store(message, stamp_s, arrival_s)
         except MessageError:
@@ -236,6 +250,7 @@ class SensorReadings:
         for reading in self._motion.watched(topic):
             if store.arrival_s(reading) == arrival_s:
                 self._motion.note(reading, store.values(reading), arrival_s)
+        return may_pace and store.first_arrival_s(self._pace) > before_s
 
     def clear(self) -> None:
         """Forget everything: only what arrives from now on counts."""

@@ -58,10 +58,21 @@ class Reading:
             )
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"{self.name!r} names a joint twice: {list(self.joints)}")
+        if self.is_of_joints != bool(self.joints):
+            found = list(self.joints) or "none"
+            raise ValueError(
+                f"{self.name!r} names the joints {found}; a JointState needs them, and nothing else"
+                f" has them: it is a {self.type}"
+            )
         known = fields[self.field] or len(self.joints) or self.size
         if not known:
-            raise ValueError(f"{self.name!r} needs `joints` (JointState) or `size` (array)")
+            raise ValueError(f"{self.name!r} needs `size`: how many numbers the array has")
         object.__setattr__(self, "size", known)
+
+    @property
+    def is_of_joints(self) -> bool:
+        """Whether this is read of joints, by their names."""
+        return self.type == "sensor_msgs/msg/JointState"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +231,15 @@ class TaskSpec:
     def readings(self) -> tuple[Reading, ...]:
         """Everything that is read from the robot: observation channels, then reward readings."""
         return (*self.observation, *self.reward_readings)
+
+    @property
+    def pace(self) -> Reading:
+        """The reading whose arrivals pace the steps of a robot that acts on what it observes.
+
+        One of joints, if there is any. One only: sensors have clocks of their own, and the times
+        of two, mixed, would seem to leap to and fro.
+        """
+        return next((r for r in self.readings if r.is_of_joints), self.readings[0])
 
     @property
     def obs_dim(self) -> int:

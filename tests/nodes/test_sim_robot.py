@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from imu_arm import write_imu_arm
 from linear_policy import BALANCING_GAIN, write_linear_policy
 from ros_processes import NodeProcess, Observer, observing
 from rosgraph_msgs.msg import Clock
@@ -19,6 +20,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
+from sac_ros.nodes.message_conversion import transition_from_message
 from sac_ros.task.task_spec import load_task
 
 pytestmark = [
@@ -282,6 +284,37 @@ def test_node_comes_back_to_a_robot_in_real_time_that_was_held_up(
         observer.wait_for_output(node, "all is well again")
         transitions.clear()
         observer.wait_until(lambda: len(transitions) > 20, "the policy again")
+
+
+@pytest.mark.parametrize("act_on", ["timer", "observation"])
+def test_policy_acts_on_sensors_of_the_model_too(
+    observer: Observer, tmp_path: Path, act_on: str
+) -> None:
+    task_file = write_imu_arm(tmp_path)
+    task = load_task(str(task_file))
+    gain = np.full((task.action_dim, task.obs_dim), 0.05)
+    policy = write_linear_policy(tmp_path / "policy.onnx", task, gain)
+    parameters = (f"policy:={policy}", "use_sim_time:=true", f"act_on:={act_on}", "autostart:=true")
+    transitions: list[Float64MultiArray] = []
+    observer.node.create_subscription(
+        Float64MultiArray, "policy_node/transitions", transitions.append, 100
+    )
+    with (
+        NodeProcess("sim_robot_node", f"task:={task_file}", log=tmp_path / "robot.log"),
+        NodeProcess("policy_node", *parameters, log=tmp_path / "policy.log"),
+    ):
+        observer.wait_until(lambda: len(transitions) > 50, "the policy")
+
+    steps = [transition_from_message(m, task.obs_dim, task.action_dim) for m in transitions]
+    obs = np.array([step.next_obs for step in steps])
+    # Two angles twice, two velocities, then quaternion, turn and place of the hand.
+    half, turn = obs[:, 2:4].sum(axis=1) * 2.5 / 2.0, obs[:, 4:6].sum(axis=1) * 5.0
+    np.testing.assert_allclose(np.linalg.norm(obs[:, 6:10], axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(obs[:, 7], np.sin(half), atol=0.1)  # as far as it turns in 20 ms
+    assert np.corrcoef(obs[:, 11], turn)[0, 1] > 0.9
+    if act_on == "observation":
+        stamps_s = np.array([step.next_obs_stamps_s[0] for step in steps])
+        assert np.diff(stamps_s).min() > 0.5 * task.control_period_s  # hurried by no other topic
 
 
 def test_perturbed_robot_is_another_robot_over_ros_too(observer: Observer, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_unknown_task_lists_the_known_ones() -> None:
         ("task['observation'][0]['joint'] = []", "unknown keys"),
         ("task['observation'][0]['field'] = 'positions'", "'positions'"),
         ("task['observation'][0]['topic'] = '/joint_states'", "absolute"),
-        ("task['observation'][0]['joints'] = []", "needs `joints`"),
+        ("task['observation'][0]['joints'] = []", "a JointState needs them"),
         ("task['observation'][2]['joints'] = ['leg_joint', 'leg_joint']", "names a joint twice"),
         ("task['observation'][0]['max_age_s'] = 0.0", "max_age_s"),
         ("task['observation'][0]['max_frozen_s'] = -1.0", "max_frozen_s"),
