@@ -66,7 +66,10 @@ class Comparison:
         elif "action" in self.fields:
             reason = "the action: commands are missing in the bag, or others sent commands too"
         else:
-            reason = "another task file, a message that the node heard and the recorder did not"
+            reason = (
+                "another task file, a message that the node heard and the recorder did not, or a"
+                " sensor without stamps, which is taken by arrival"
+            )
         return f"first in {self.first}; {parts}; {reason}"
 
 

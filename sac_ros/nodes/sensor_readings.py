@@ -230,6 +230,9 @@ class SensorReadings:
             for topic, readings in by_topic.items()
         ]
         self._pace = task.pace
+        self._pacer: object = None
+        """What tells the publisher that paces from others; its last message came at:"""
+        self._paced_s = NEVER_S
         self._fresh_until_s = NEVER_S
         self._motion = MotionWatch(task)
         self.num_refused = dict.fromkeys(by_topic, 0)
@@ -250,11 +253,27 @@ class SensorReadings:
         for reading in self._motion.watched(topic):
             if store.arrival_s(reading) == arrival_s:
                 self._motion.note(reading, store.values(reading), arrival_s)
-        return may_pace and store.first_arrival_s(self._pace) > before_s
+        return (
+            may_pace
+            and store.first_arrival_s(self._pace) > before_s
+            and self._is_of_pacer(message, arrival_s)
+        )
+
+    def _is_of_pacer(self, message: object, arrival_s: float) -> bool:
+        """Say whether a message is the pacing publisher's; another one follows when it is silent.
+
+        Publishers of joints are told apart by the joints they name, and in which order.
+        """
+        publisher = tuple(getattr(message, "name", ()))
+        is_silent = arrival_s - self._paced_s > self._pace.max_age_s
+        if publisher != self._pacer and not is_silent:
+            return False
+        self._pacer, self._paced_s = publisher, arrival_s
+        return True
 
     def clear(self) -> None:
         """Forget everything: only what arrives from now on counts."""
-        self._fresh_until_s = NEVER_S
+        self._fresh_until_s = self._paced_s = NEVER_S
         self._motion.clear()
         for store in self._stores.values():
             store.clear()

@@ -37,9 +37,15 @@ def imu() -> SimpleNamespace:
     [
         ("joint_states", joint_state("hinge")),
         ("joint_states", joint_state("gripper")),
+        ("joint_states", joint_state("hinge", "slider")),
         ("imu", imu()),
     ],
-    ids=["the_other_half_of_the_joints", "joints_of_nobody_here", "another_topic"],
+    ids=[
+        "the_other_half_of_the_joints",
+        "joints_of_nobody_here",
+        "the_same_joints",
+        "another_topic",
+    ],
 )
 def test_publishers_with_clocks_of_their_own_do_not_hurry_the_steps(
     topic: str, other: SimpleNamespace, behind_s: float
@@ -59,3 +65,16 @@ def test_publishers_with_clocks_of_their_own_do_not_hurry_the_steps(
         rig.cycle.watch(rig.now_s)
 
     assert NUM_PERIODS - 2 <= len(rig.link.commands) <= NUM_PERIODS + 1
+
+
+def test_another_publisher_paces_when_the_first_falls_silent() -> None:
+    rig = Rig(PENDULUM, lambda obs: np.zeros(1))
+
+    for names in (("slider", "hinge"), ("hinge", "slider")):
+        for _ in range(round(NUM_PERIODS * PERIOD_S / FAST_S)):
+            rig.now_s += FAST_S
+            if rig.cycle.receive("joint_states", joint_state(*names), rig.now_s, rig.now_s):
+                rig.cycle.act_on_observation(rig.now_s, rig.now_s)
+
+    # Its max_age_s of 0.1 s is two and a half control periods.
+    assert 2 * NUM_PERIODS - 5 <= len(rig.link.commands) <= 2 * NUM_PERIODS + 1
