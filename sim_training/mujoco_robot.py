@@ -50,7 +50,7 @@ class MujocoRobot:
             self.model = _load_model(Path(task.simulator.mjcf or ""))
             self.data = mujoco.MjData(self.model)
         # Before anything is changed: a weaker actuator is commanded as if it were the model's.
-        self._actuators = find_actuators(self.model, task)
+        self.actuators = find_actuators(self.model, task)
         self._perturbed_model = PerturbedModel(self.model, self.data)
         self._perturbation = NOMINAL
         if not perturbation.is_nominal:
@@ -127,7 +127,7 @@ class MujocoRobot:
     def step(self) -> None:
         """Advance by one physics step."""
         self._delay_line.append(self._command)
-        actuators = self._actuators
+        actuators = self.actuators
         self.data.ctrl[actuators.indices] = self._delay_line.popleft() / actuators.units
         if self._pushes is not None:
             self._pushes.step()

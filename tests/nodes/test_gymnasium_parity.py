@@ -39,7 +39,7 @@ class GymnasiumAsRobot:
         self.env = gymnasium.make(self.task.simulator.gymnasium_id)
         self.obs, _ = self.env.reset(seed=3)
         robot = MujocoRobot(self.task)
-        self._names, self._gears = robot.joint_names, robot._gears
+        self._names, self._gears = robot.joint_names, robot.actuators.units
         robot.close()
         self._order = np.random.default_rng(0).permutation(len(self._names) + 1)
         self._stamp_s = 1.0
