@@ -41,7 +41,8 @@ class DomainRandomization:
     observation_delay_s: Range = (0.0, 0.0)
     """Age of what the sensors say, in s."""
     observation_noise: Range = (0.0, 0.0)
-    """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s]."""
+    """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s], and on
+    what other sensors measure, in its unit; orientations have none."""
     push_force_n: Range = (0.0, 0.0)
     """Greatest force of the pushes of an episode, in N."""
 

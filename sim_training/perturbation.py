@@ -31,7 +31,8 @@ class Perturbation:
     observation_delay_s: float = 0.0
     """Age of what the sensors say, in s, rounded to physics steps."""
     observation_noise: float = 0.0
-    """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s]."""
+    """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s], and on
+    what other sensors measure, in its unit; orientations have none."""
     push_force_n: float = 0.0
     """Greatest force on a random body, in N, for 0.1 s, every 2 s on average."""
 

@@ -79,8 +79,8 @@ DIFFERENCES = (
     Parameter(
         "observation_noise",
         0.0,
-        "Standard deviation of the noise on each position in rad or m, and on each velocity in"
-        " rad/s or m/s.",
+        "Standard deviation of the noise on each position in rad or m, on each velocity in rad/s or"
+        " m/s, and on what other sensors measure, in its unit; orientations have none.",
         (0.0, 1e3),
     ),
     Parameter("push_force_n", 0.0, "Greatest force in N on a random body, for 0.1 s.", (0.0, 1e6)),
