@@ -17,10 +17,10 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
 from sac_ros.nodes.declared_parameters import (
     SEED_RANGE,
     Parameter,
@@ -161,6 +161,7 @@ class SimRobotNode(StandaloneNode):
         if not publishes_clock:
             _refuse_another_pace(self)
         self._command_timeout_s = number(self, "command_timeout_s")
+        self._action = task.action
         self._safe_command = np.array(task.action.safe_command)
         self._low, self._high = np.array(task.action.low), np.array(task.action.high)
         self._command = self._safe_command
@@ -178,7 +179,7 @@ class SimRobotNode(StandaloneNode):
         ]
         self._sensors = _sensor_publishers(self, task)
         self.create_subscription(
-            Float64MultiArray, task.action.topic, self._on_command, COMMAND_QOS
+            message_class(task.action.type), task.action.topic, self._on_command, COMMAND_QOS
         )
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._waits_for_command = flag(self, "waits_for_command")
@@ -280,13 +281,12 @@ class SimRobotNode(StandaloneNode):
             nanoseconds = round((time_s - age_s) * 1e9)
         return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
-    def _on_command(self, message: Float64MultiArray) -> None:
-        command: NDArray[np.float64] = np.array(message.data, dtype=np.float64)
-        if command.shape != self._low.shape or not np.isfinite(command).all():
+    def _on_command(self, message: object) -> None:
+        try:
+            command = command_from_message(self._action, message)
+        except CommandMessageError as error:
             self.get_logger().warning(
-                f"ignored a command with {len(command)} entries {command}, expected"
-                f" {len(self._low)} finite numbers",
-                throttle_duration_sec=LOG_INTERVAL_S,
+                f"ignored a command: {error}", throttle_duration_sec=LOG_INTERVAL_S
             )
             return
         # Motors have limits too, whatever they are asked for.
@@ -319,13 +319,7 @@ def _read_task(node: Node) -> TaskSpec:
     name = text(node, "task")
     if not name:
         raise InputError("parameter 'task' is empty; give a task name or .yaml file")
-    task = load_task(name)
-    if task.action.type != "std_msgs/msg/Float64MultiArray":
-        raise InputError(
-            f"the simulated robot takes Float64MultiArray commands, but task {name!r} sends"
-            f" {task.action.type}"
-        )
-    return task
+    return load_task(name)
 
 
 def _sensor_publishers(node: Node, task: TaskSpec) -> tuple[SensorPublisher, ...]:

@@ -4,10 +4,12 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 
@@ -19,8 +21,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from sac_ros.nodes.message_conversion import transition_from_message
+from sac_ros.task.strict_yaml import to_mapping
 from sac_ros.task.task_spec import load_task
 
 pytestmark = [
@@ -136,7 +140,7 @@ def test_command_that_makes_no_sense_is_ignored(observer: Observer, tmp_path: Pa
             robot.command(*values)
             observer.spin_for(0.1)
         assert robot.next_state().position == start.position
-        observer.wait_for_output(process, "expected 1 finite numbers")
+        observer.wait_for_output(process, "ignored a command: [nan] is not finite")
 
 
 def test_motors_do_not_exceed_their_limits(observer: Observer, tmp_path: Path) -> None:
@@ -284,6 +288,27 @@ def test_node_comes_back_to_a_robot_in_real_time_that_was_held_up(
         observer.wait_for_output(node, "all is well again")
         transitions.clear()
         observer.wait_until(lambda: len(transitions) > 20, "the policy again")
+
+
+def test_robot_takes_trajectories_where_its_task_sends_them(
+    observer: Observer, tmp_path: Path
+) -> None:
+    arm = load_task("two_joint_arm")
+    action = replace(arm.action, type="trajectory_msgs/msg/JointTrajectory")
+    task = tmp_path / "arm.yaml"
+    task.write_text(yaml.safe_dump(to_mapping(replace(arm, action=action))))
+    point = JointTrajectoryPoint(positions=[-0.4, 0.5])
+    with NodeProcess("sim_robot_node", f"task:={task}", log=tmp_path / "robot.log"):
+        states: list[JointState] = []
+        observer.node.create_subscription(JointState, "joint_states", states.append, 10)
+        commands = observer.node.create_publisher(JointTrajectory, "joint_commands", 10)
+
+        def is_there() -> bool:
+            commands.publish(JointTrajectory(joint_names=["elbow", "shoulder"], points=[point]))
+            observer.spin_for(0.02)
+            return bool(states) and np.allclose(states[-1].position, [0.5, -0.4], atol=0.1)
+
+        observer.wait_until(is_there, "the arm to go where the trajectory ends")
 
 
 @pytest.mark.parametrize("act_on", ["timer", "observation"])
