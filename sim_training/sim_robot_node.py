@@ -121,7 +121,7 @@ PARAMETERS = (
 class SensorPublisher:
     """A topic of the task that is no JointState, and what it brings."""
 
-    publisher: Publisher[Any]
+    publisher: "Publisher[Any]"  # in quotes: not generic in Jazzy
     type: str
     readings: Mapping[str, str]
     """Names of the readings, by the fields of the message."""
