@@ -16,7 +16,8 @@ class SACDiscreteConfig(LearnerConfig):
     alpha_learning_rate: float = 3.0e-4
     """Adam step size of the logarithm of the temperature."""
     adam_epsilon: float = 1.0e-4
-    """Added to Adam's divisor: larger than usual, for stability."""
+    """Added to Adam's divisor: larger than usual, for stability. Where rewards are small or rare,
+    gradients are smaller still, and it stops learning: lower it."""
     initial_alpha: float = 1.0
     """Entropy temperature at the first update; unused with `fixed_alpha`."""
     fixed_alpha: float | None = None

@@ -65,8 +65,9 @@ def test_shipped_file_with_cleanrls_rates_differs_from_the_defaults_by_nothing_e
     assert set(yaml.safe_load(path.read_text())) == set(SACConfig.__dataclass_fields__)
 
 
-def test_shipped_file_for_atari_says_everything_too() -> None:
-    path = SHIPPED / "sac_atari.yaml"
+@pytest.mark.parametrize("name", ["sac_atari.yaml", "sac_atari_100k.yaml"])
+def test_shipped_file_for_atari_says_everything_too(name: str) -> None:
+    path = SHIPPED / name
 
     assert read_yaml(path, SACDiscreteConfig).encoder == "nature_cnn"
     assert set(yaml.safe_load(path.read_text())) == set(SACDiscreteConfig.__dataclass_fields__)
