@@ -133,7 +133,7 @@ def _illustrate(
 ) -> list[Illustration]:
     """Draw every figure, write it as PNG, and return it for the page."""
     indices = {group.label: index for index, group in enumerate(groups)}
-    values = {label: m.values for label, m in measurements.items() if m.values is not None}
+    values = {label: measurement.values for label, measurement in measurements.items()}
     returns = {label: measurement.returns for label, measurement in measurements.items()}
     with figure_style():
         figures = (
@@ -148,7 +148,7 @@ def _illustrate(
                 "values",
                 "Does the critic tell the truth?",
                 _value_caption(values, effort),
-                value_figure(values, indices) if values else None,
+                value_figure(values, indices),
             ),
             (
                 "returns",
@@ -243,7 +243,7 @@ def _summary(group: RunGroup, measurement: Measurement) -> dict[str, object]:
         "return_mean": float(returns.mean()),
         "return_std": float(returns.std()),
         "returns": returns.tolist(),
-        "values": None if measurement.values is None else _value_summary(measurement.values),
+        "values": _value_summary(measurement.values),
         "film": measurement.film is not None and measurement.film.data_uri is not None,
     }
 

@@ -3,6 +3,7 @@
 Shapes: S seeds, T points.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sac_ros.sac.sac_config import SACConfig
+from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
+from sac_ros.sac.sac_v1_config import SACV1Config
 from sim_training.run_report.figure_style import (
     DASHES,
     INK,
@@ -198,11 +200,14 @@ def _draw_panel(axes: Axes, panel: Panel, groups: Sequence[RunGroup]) -> None:
 
 
 def _draw_target_entropy(axes: Axes, index: int, run: RunHistory) -> None:
-    hyperparameters = run.config.sac
-    if not isinstance(hyperparameters, SACConfig) or hyperparameters.fixed_alpha is not None:
+    hyperparameters, choices = run.config.sac, run.task.action.choices
+    if isinstance(hyperparameters, SACV1Config) or hyperparameters.fixed_alpha is not None:
         return  # nothing is driven towards it
-    target = hyperparameters.target_entropy
-    wanted = -float(run.task.action_dim) if target is None else target
+    if isinstance(hyperparameters, SACDiscreteConfig):
+        wanted = hyperparameters.target_entropy_scale * math.log(len(choices or ()))
+    else:
+        target = hyperparameters.target_entropy
+        wanted = -float(run.task.action_dim) if target is None else target
     axes.axhline(wanted, color=colour_of(index), linewidth=1.0, linestyle=":")
 
 

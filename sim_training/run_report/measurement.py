@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from sac_ros.policy.contract import Provenance
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.sac.saved_critic import NoCriticError
 from sim_training.evaluate import evaluate_policy
 from sim_training.export import export_run
 from sim_training.run_report.film import Film, film_policy
@@ -39,8 +38,8 @@ class Measurement:
     """Steps of training behind each run's policy; a run may have been evaluated since."""
     returns: NDArray[np.float64]
     """Of every episode of every run, most likely action, not discounted."""
-    values: ValueCheck | None
-    """None if the algorithm's critics judge no continuous actions."""
+    values: ValueCheck
+    """What the critics say beside what was earned."""
     film: Film | None
     """Of the run whose last evaluation is the median; None if none was asked for."""
     provenance: Provenance | None
@@ -63,17 +62,12 @@ def measure(group: RunGroup, effort: Effort, folder: Path) -> Measurement:
     return Measurement(
         checkpoint_steps=tuple(policy.contract.provenance.steps for policy in loaded),
         returns=np.concatenate([np.array(values) for values in returns]),
-        values=_check_all(group, effort),
+        values=pooled(
+            [check_values(run, effort.value_episodes, effort.seed) for run in group.runs]
+        ),
         film=film,
         provenance=OnnxPolicy.load(exported).contract.provenance if exported.exists() else None,
     )
-
-
-def _check_all(group: RunGroup, effort: Effort) -> ValueCheck | None:
-    try:
-        return pooled([check_values(run, effort.value_episodes, effort.seed) for run in group.runs])
-    except NoCriticError:
-        return None
 
 
 def _export_all(group: RunGroup, folder: Path) -> Sequence[Path]:

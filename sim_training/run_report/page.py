@@ -276,8 +276,7 @@ def _table(
 
 
 def _bias(measurement: Measurement) -> str:
-    values = measurement.values
-    return "not known" if values is None else f"{100.0 * values.relative_bias:+.1f} %"
+    return f"{100.0 * measurement.values.relative_bias:+.1f} %"
 
 
 def _key(index: int) -> str:

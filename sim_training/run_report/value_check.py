@@ -8,6 +8,7 @@ with the entropy that eqs. 2 and 3 of arXiv 1812.05905 count as reward:
 
 A time limit is not part of that sum, so episodes are acted on beyond it until what is left weighs
 no more than 1 %; that rest is taken from the critic. Only steps before the limit are compared.
+Where training takes the sign of a game's reward, and a lost life for an end, so does this.
 
 Shapes: n episodes, T steps, O obs_dim, A action_dim, K compared steps.
 """
@@ -26,10 +27,13 @@ from sac_ros.sac.saved_critic import SavedCritic, load_critic
 from sim_training.box_env import BoxEnv
 from sim_training.checkpoint_reading import read_settled
 from sim_training.env import make_env
+from sim_training.image_env import is_atari, with_signed_reward
 from sim_training.rollout import evaluation_seeds
 from sim_training.run_report.run_history import RunHistory
 
 TAIL_WEIGHT = 0.01
+CHUNK = 256
+"""Steps whose Q values are asked for together."""
 MAX_TAIL_STEPS = 2000
 """Beyond the time limit; from gamma 0.998 on, the rest weighs more than TAIL_WEIGHT."""
 
@@ -77,8 +81,8 @@ class Steps(NamedTuple):
     q: NDArray[np.float64]  # [T]
     reward: NDArray[np.float64]  # [T]
     entropy_bonus: NDArray[np.float64]  # [T], -alpha log pi(a_t | s_t)
-    terminated: bool
-    """Whether the last step ended the episode."""
+    ends: NDArray[np.bool_]
+    """After which steps nothing more is expected [T]: a termination, or a lost life."""
     last_value: float
     """Soft value of the observation after the last step, by the critic."""
 
@@ -90,6 +94,8 @@ def check_values(run: RunHistory, num_episodes: int, seed: int) -> ValueCheck:
     limit = run.task.max_episode_steps
     tail_steps = min(math.ceil(math.log(TAIL_WEIGHT) / math.log(gamma)), MAX_TAIL_STEPS)
     env = make_env(replace(run.task, max_episode_steps=limit + tail_steps))
+    if is_atari(run.task.name):
+        env = with_signed_reward(env)
     with contextlib.closing(env):
         episodes = [
             _act_episode(env, judge, episode_seed)
@@ -120,16 +126,16 @@ def pooled(checks: Sequence[ValueCheck]) -> ValueCheck:
 def soft_returns(steps: Steps, gamma: float) -> NDArray[np.float64]:
     """Return G_t of every step of one episode [T]."""
     realised = np.empty_like(steps.reward)
-    following = 0.0 if steps.terminated else steps.last_value
+    following = steps.last_value
     for t in range(len(realised) - 1, -1, -1):
-        realised[t] = steps.reward[t] + gamma * following
+        realised[t] = steps.reward[t] + (0.0 if steps.ends[t] else gamma * following)
         following = realised[t] + steps.entropy_bonus[t]
     return realised
 
 
 def _compare(episodes: Sequence[Steps], gamma: float, limit: int) -> ValueCheck:
     tails = [
-        0.0 if steps.terminated else gamma ** (len(steps.q) - min(limit, len(steps.q)) + 1)
+        0.0 if steps.ends[-1] else gamma ** (len(steps.q) - min(limit, len(steps.q)) + 1)
         for steps in episodes
     ]
     discounted = [
@@ -157,8 +163,7 @@ class _Judge:
 
     def act(self, obs: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         """Return an action [A] for obs [O], and -alpha times its log-probability."""
-        with torch.no_grad():
-            action, logp = self._saved.actor.sample(torch.from_numpy(obs[None]), self._generator)
+        action, logp = self._saved.sample(torch.from_numpy(obs[None]), self._generator)
         return action[0].numpy(), -self._saved.alpha * float(logp)
 
     def q(self, obs: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -168,10 +173,12 @@ class _Judge:
 
 
 def _act_episode(env: BoxEnv, judge: _Judge, seed: int) -> Steps:
-    observations, actions, rewards, bonuses = [], [], [], []
+    observations: list[NDArray[np.float32]] = []
+    actions: list[NDArray[np.float32]] = []
+    q, rewards, bonuses, ends = [], [], [], []
     obs, _ = env.reset(seed=seed)
-    terminated = truncated = False
-    while not (terminated or truncated):
+    has_ended = False
+    while not has_ended:
         action, bonus = judge.act(obs)
         successor, reward, terminated, truncated, info = env.step(action)
         observations.append(obs)
@@ -179,12 +186,16 @@ def _act_episode(env: BoxEnv, judge: _Judge, seed: int) -> Steps:
         actions.append(np.asarray(info.get("executed_action", action), dtype=np.float32))
         rewards.append(float(reward))
         bonuses.append(bonus)
-        obs = successor
+        ends.append(terminated or bool(info.get("life_lost", False)))
+        obs, has_ended = successor, terminated or truncated
+        if has_ended or len(observations) == CHUNK:  # of images, a whole episode would be GiB
+            q.append(judge.q(np.stack(observations), np.stack(actions)))
+            observations, actions = [], []
     last_action, last_bonus = judge.act(obs)
     return Steps(
-        q=judge.q(np.stack(observations), np.stack(actions)),
+        q=np.concatenate(q),
         reward=np.array(rewards),
         entropy_bonus=np.array(bonuses),
-        terminated=terminated,
+        ends=np.array(ends),
         last_value=float(judge.q(obs[None], last_action[None])[0]) + last_bonus,
     )

@@ -9,6 +9,7 @@ import recognisable_env  # noqa: F401 - registers its environments
 from training_process import TINY
 
 from sac_ros.command_line import run
+from sac_ros.sac.saved_critic import load_critic
 from sim_training.run_report.run_groups import group_by_settings
 from sim_training.run_report.run_history import (
     Curve,
@@ -93,7 +94,7 @@ def test_soft_return_ends_at_termination_and_goes_on_at_truncation(
         q=np.zeros(2),
         reward=np.array([1.0, 2.0]),
         entropy_bonus=np.array([7.0, 0.25]),
-        terminated=terminated,
+        ends=np.array([False, terminated]),
         last_value=last_value,
     )
 
@@ -102,6 +103,18 @@ def test_soft_return_ends_at_termination_and_goes_on_at_truncation(
     last = 2.0 if terminated else 2.0 + 0.5 * last_value
     # The entropy of the first action is past when Q is asked; that of the second is to come.
     assert realised.tolist() == [1.0 + 0.5 * (last + 0.25), last]
+
+
+def test_soft_return_ends_at_a_lost_life_too() -> None:
+    steps = Steps(
+        q=np.zeros(3),
+        reward=np.array([1.0, 2.0, 4.0]),
+        entropy_bonus=np.array([7.0, 0.25, 0.25]),
+        ends=np.array([False, True, False]),
+        last_value=8.0,
+    )
+
+    assert soft_returns(steps, gamma=0.5).tolist() == [1.0 + 0.5 * 2.25, 2.0, 4.0 + 0.5 * 8.0]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +139,25 @@ def test_realised_returns_are_those_of_the_environment(runs: list[RunHistory]) -
     assert check.discounted_return == 3.25
     assert check.tail_weight == 0.0
     assert check.bias == pytest.approx(check.q.mean() - 4.1875)
+
+
+def test_critics_of_numbered_actions_are_judged_too(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = ("train", "--env", "CartPole-v1", "--algorithm", "sac_discrete", *TINY)
+    settings = ("--steps", "20", "--sac.fixed-alpha", "0.5", "--sac.gamma", "0.5")
+    assert run([*arguments, *settings, "--out", str(folder)]) == 0
+
+    check = check_values(read_history(folder), num_episodes=2, seed=5)
+
+    # A reward of 1 and an entropy of up to 0.5 log 2 a step, and a pole that falls.
+    (ends,) = np.nonzero(np.append(np.diff(check.episode), 1))
+    assert check.realised[ends].tolist() == [1.0, 1.0]
+    assert (check.realised[ends - 1] > 1.5).all()
+    # Hardly trained, so all but indifferent: -log pi is near log 2 at every step.
+    start = check.realised[0]
+    assert start == pytest.approx(2.0 + 0.5 * np.log(2.0), abs=0.2)
+    critic = load_critic(folder / "checkpoint")
+    assert np.isfinite(check.q).all() and critic.alpha == pytest.approx(0.5)
 
 
 def test_episodes_are_followed_beyond_the_time_limit(
