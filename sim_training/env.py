@@ -67,6 +67,16 @@ def make_env(
     return env
 
 
+def make_training_env(
+    task: TaskSpec,
+    perturbation: Perturbation = NOMINAL,
+    randomization: DomainRandomization = NO_RANDOMIZATION,
+) -> BoxEnv:
+    """Return the environment as a learner sees it: of a game, the reward's sign."""
+    env = make_env(task, perturbation=perturbation, randomization=randomization)
+    return with_signed_reward(env) if is_atari(task.name) else env
+
+
 def make_vector_env(
     task: TaskSpec,
     num_envs: int,
@@ -81,8 +91,7 @@ def make_vector_env(
     """
 
     def make() -> ReplayableEnv:
-        env = make_env(task, perturbation=perturbation, randomization=randomization)
-        return ReplayableEnv(with_signed_reward(env) if is_atari(task.name) else env)
+        return ReplayableEnv(make_training_env(task, perturbation, randomization))
 
     refuse_more_envs_than_fit(make, num_envs)
     return SyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -7,15 +7,13 @@ Shapes: A action_dim.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.task.action_spec import Quantity
 from sac_ros.task.task_spec import TaskError, TaskSpec
-
-Quantity: TypeAlias = Literal["position", "velocity", "effort"]
 
 _JOINT_TRANSMISSIONS = (
     int(mujoco.mjtTrn.mjTRN_JOINT),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.bag_reader import RecordedMessage
 from sac_ros.bags.recorded_run import Tick
 from sac_ros.nodes.message_stamp import stamp_s
-from sac_ros.nodes.sensor_readings import JOINT_STATE, MessageError, SensorReadings
+from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
 from sac_ros.task.observation import Readings
 from sac_ros.task.task_spec import TaskSpec
 
@@ -90,7 +90,7 @@ class Sampler:
         """Return topic and stamp of each message that the stamps [S] name."""
         wanted, position = set(), 0
         for reading in self._task.readings:
-            size = len(reading.joints) if reading.type == JOINT_STATE else 1
+            size = len(reading.joints) if reading.is_of_joints else 1
             for stamp in stamps_s[position : position + size].tolist():
                 if stamp != 0.0:
                     wanted.add((reading.topic, stamp))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from sac_ros.doctor.finding import Finding
 from sac_ros.doctor.recording import (
-    JOINT_STATE,
     Recording,
     TopicRecord,
     by_source,
@@ -31,7 +30,7 @@ def check_joints(task: TaskSpec, recording: Recording) -> Iterator[Finding]:
     """Look at every topic of joint states."""
     joints_of: dict[str, list[str]] = {}
     for reading in task.readings:
-        if reading.type == JOINT_STATE:
+        if reading.is_of_joints:
             joints_of.setdefault(reading.topic, []).extend(reading.joints)
     for topic, names in joints_of.items():
         record, joints = recording.topics[topic], tuple(dict.fromkeys(names))

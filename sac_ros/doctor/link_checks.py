@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sac_ros.doctor.finding import Finding
-from sac_ros.doctor.recording import JOINT_STATE, Endpoint, Recording, TopicRecord
+from sac_ros.doctor.recording import Endpoint, Recording, TopicRecord
 from sac_ros.task.task_spec import Reading, TaskSpec
 
 RATE_TOLERANCE = 0.05
@@ -26,7 +26,7 @@ def check_sensors(task: TaskSpec, recording: Recording) -> Iterator[Finding]:
         yield from _check_listeners(topic, record)
         if record.samples:
             yield from _check_timing(task, topic, readings, record, recording.duration_s)
-            if readings[0].type == JOINT_STATE:
+            if readings[0].is_of_joints:
                 yield from _check_joints(topic, readings, record)
 
 

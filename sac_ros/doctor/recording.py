@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import Reading
 
-JOINT_STATE = "sensor_msgs/msg/JointState"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
@@ -89,7 +87,7 @@ def by_source(record: TopicRecord) -> dict[tuple[str, ...], TopicRecord]:
 
 def series(record: TopicRecord, reading: Reading) -> NDArray[np.float64]:
     """Return the values [N, size] of one reading, message by message; NaN where there are none."""
-    if reading.type == JOINT_STATE:
+    if reading.is_of_joints:
         return joint_series(record, reading.field, reading.joints)
     rows = np.full((len(record.samples), reading.size), np.nan)
     for row, sample in zip(rows, record.samples, strict=True):

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -9,12 +10,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Imu
 
 from sac_ros.nodes.message_conversion import message_class
+from sac_ros.task.message_fields import FIELD_SIZES
 
-_COVARIANCES = {
-    "orientation": "orientation_covariance",
-    "angular_velocity": "angular_velocity_covariance",
-    "linear_acceleration": "linear_acceleration_covariance",
-}
 _NOT_MEASURED = -1.0
 """First entry of the covariance of what an IMU does not have (sensor_msgs/Imu, REP 145)."""
 
@@ -31,9 +28,7 @@ def sensor_message(
         message.header.stamp = stamp
     for path, numbers in values.items():
         *owners, name = path.split(".")
-        owner = message
-        for part in owners:
-            owner = getattr(owner, part)
+        owner = reduce(getattr, owners, message)
         vector = getattr(owner, name)
         if hasattr(vector, "x"):
             for axis, number in zip("xyzw", numbers.tolist(), strict=False):
@@ -41,6 +36,6 @@ def sensor_message(
         else:
             setattr(owner, name, array("d", numbers))
     if isinstance(message, Imu):
-        for field in _COVARIANCES.keys() - values.keys():
-            getattr(message, _COVARIANCES[field])[0] = _NOT_MEASURED
+        for field in FIELD_SIZES[type_name].keys() - values.keys():
+            getattr(message, f"{field}_covariance")[0] = _NOT_MEASURED
     return message

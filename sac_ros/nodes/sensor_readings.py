@@ -18,7 +18,6 @@ from sac_ros.nodes.motion_watch import MotionWatch
 from sac_ros.nodes.stamp_order import StampOrder
 from sac_ros.task.task_spec import Reading, TaskError, TaskSpec
 
-JOINT_STATE = "sensor_msgs/msg/JointState"
 NEVER_S = -np.inf
 
 
@@ -222,7 +221,7 @@ class SensorReadings:
             )
             self._stores[topic] = (
                 JointStateStore(readings, make_order)
-                if self.topic_types[topic] == JOINT_STATE
+                if readings[0].is_of_joints
                 else MessageStore(make_order)
             )
         self._shortest_max_age_s = [
@@ -243,8 +242,7 @@ class SensorReadings:
 
         Returns whether it is one that paces the steps: other publishers have other clocks.
         """
-        store, may_pace = self._stores[topic], topic == self._pace.topic
-        before_s = store.first_arrival_s(self._pace) if may_pace else NEVER_S
+        store = self._stores[topic]
         try:
             store.store(message, stamp_s, arrival_s)
         except MessageError:
@@ -254,8 +252,8 @@ class SensorReadings:
             if store.arrival_s(reading) == arrival_s:
                 self._motion.note(reading, store.values(reading), arrival_s)
         return (
-            may_pace
-            and store.first_arrival_s(self._pace) > before_s
+            topic == self._pace.topic
+            and store.first_arrival_s(self._pace) == arrival_s
             and self._is_of_pacer(message, arrival_s)
         )
 

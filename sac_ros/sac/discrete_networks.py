@@ -70,9 +70,14 @@ class CategoricalActor(nn.Module):
 
     def sample(self, obs: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a choice; return its action [B, A] in [-1, 1]."""
-        probabilities = self.log_probabilities(obs).exp()
-        drawn = torch.multinomial(probabilities, num_samples=1, generator=generator)
-        return self.choices[drawn.squeeze(-1)]
+        action, _ = self.sample_with_logp(obs, generator)
+        return action
+
+    def sample_with_logp(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a choice; return its action [B, A] in [-1, 1], and log pi [B] of it."""
+        logp = self.log_probabilities(obs)
+        drawn = torch.multinomial(logp.exp(), num_samples=1, generator=generator)
+        return self.choices[drawn.squeeze(-1)], logp.gather(-1, drawn).squeeze(-1)
 
     def numbers_of(self, action: Tensor) -> Tensor:
         """Return the number [B] of the choice that each action [B, A] is, or comes closest to.
@@ -106,3 +111,8 @@ class DiscreteCritics(nn.Module):
             assert isinstance(member, nn.Sequential)
             values.append(with_full_last_layer(member, obs))
         return torch.stack(values)
+
+    def of_choice(self, obs: Tensor, choice: Tensor) -> Tensor:
+        """Return each critic's Q value [N, B] of obs [B, O] and the choice of that number [B]."""
+        q_of_all: Tensor = self(obs)
+        return q_of_all.gather(-1, choice.expand(len(q_of_all), -1)[..., None]).squeeze(-1)

@@ -37,8 +37,7 @@ def critic_loss(
 
     `choice` [B] is the number of the choice that was executed. Without the paper's factor 1/2.
     """
-    q_of_all = critic(batch.obs)
-    q = q_of_all.gather(-1, choice.expand(len(q_of_all), -1)[..., None]).squeeze(-1)
+    q = critic.of_choice(batch.obs, choice)
     return F.mse_loss(q, target_q.expand_as(q), reduction="none").mean(dim=1), q
 
 

@@ -3,14 +3,14 @@
 Shapes: B batch, O obs_dim, A action_dim, N critics, K choices.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sac_ros.sac.algorithms import restored_actor
 from sac_ros.sac.checkpoint import load_learner
 from sac_ros.sac.discrete_networks import CategoricalActor, DiscreteCritics
 from sac_ros.sac.learner_parts import tensors_below
@@ -19,8 +19,6 @@ from sac_ros.sac.sac_config import SACConfig
 from sac_ros.sac.sac_discrete import NUM_CRITICS as NUM_DISCRETE_CRITICS
 from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
 from sac_ros.sac.sac_v1 import NUM_CRITICS
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class SavedCritic(Protocol):
@@ -76,35 +74,27 @@ class DiscreteCritic:
     def sample(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
         with torch.no_grad():
-            logp = self.actor.log_probabilities(obs)
-            drawn = torch.multinomial(logp.exp(), num_samples=1, generator=generator)
-        return self.actor.choices[drawn.squeeze(-1)], logp.gather(-1, drawn).squeeze(-1)
+            return self.actor.sample_with_logp(obs, generator)
 
     def least_q(self, obs: Tensor, action: Tensor) -> Tensor:
         """Return the least Q of the critics [B], of obs [B, O] and action [B, A]."""
         with torch.no_grad():
-            q_of_all = self.critic(obs)  # [N, B, K]
-            choice = self.actor.numbers_of(action).expand(len(q_of_all), -1)
-            q: Tensor = q_of_all.gather(-1, choice[..., None]).squeeze(-1).amin(dim=0)
-        return q
+            return self.critic.of_choice(obs, self.actor.numbers_of(action)).amin(dim=0)
 
 
 def load_critic(folder: Path) -> SavedCritic:
     """Rebuild actor and critics of a checkpoint; raise CheckpointError."""
     saved = load_learner(folder)
     tensors, config, obs_dim = saved.state.tensors, saved.config, saved.obs_dim
+    actor = restored_actor(obs_dim, saved.action_dim, config, tensors_below("actor", tensors))
+    weights = tensors_below("critic", tensors)
     if isinstance(config, SACDiscreteConfig):
-        choices = tuple(map(tuple, tensors_below("actor", tensors)["choices"].tolist()))
-        encoder, sizes = config.encoder, config.hidden_sizes
-        return DiscreteCritic(
-            actor=_filled(CategoricalActor(encoder, obs_dim, sizes, choices), "actor", tensors),
-            alpha=float(tensors["log_alpha"].exp()),
-            critic=_filled(
-                DiscreteCritics(encoder, obs_dim, sizes, len(choices), NUM_DISCRETE_CRITICS),
-                "critic",
-                tensors,
-            ),
+        assert isinstance(actor, CategoricalActor)
+        critics = DiscreteCritics(
+            config.encoder, obs_dim, config.hidden_sizes, len(actor.choices), NUM_DISCRETE_CRITICS
         )
+        critics.load_state_dict(weights)
+        return DiscreteCritic(actor=actor, alpha=float(tensors["log_alpha"].exp()), critic=critics)
     if isinstance(config, SACConfig):
         num_critics, layer_norm = config.num_critics, config.critic_layer_norm
         alpha, reward_scale = float(tensors["log_alpha"].exp()), 1.0
@@ -112,16 +102,7 @@ def load_critic(folder: Path) -> SavedCritic:
         # Scaling the reward at temperature 1 is having the inverse as the temperature.
         num_critics, layer_norm = NUM_CRITICS, False
         alpha, reward_scale = 1.0 / config.reward_scale, config.reward_scale
-    dimensions = (obs_dim, saved.action_dim, config.hidden_sizes)
-    return ContinuousCritic(
-        actor=_filled(SquashedGaussianActor(*dimensions), "actor", tensors),
-        alpha=alpha,
-        reward_scale=reward_scale,
-        critic=_filled(CriticEnsemble(*dimensions, num_critics, layer_norm), "critic", tensors),
-    )
-
-
-def _filled(module: ModuleT, name: str, tensors: Mapping[str, Tensor]) -> ModuleT:
-    """Return the module with the weights that were saved under this name."""
-    module.load_state_dict(tensors_below(name, tensors))
-    return module
+    assert isinstance(actor, SquashedGaussianActor)
+    critic = CriticEnsemble(obs_dim, saved.action_dim, config.hidden_sizes, num_critics, layer_norm)
+    critic.load_state_dict(weights)
+    return ContinuousCritic(actor=actor, alpha=alpha, reward_scale=reward_scale, critic=critic)

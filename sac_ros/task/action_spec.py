@@ -7,6 +7,7 @@ from typing import Literal
 from sac_ros.task.joint_limit import JointLimit
 from sac_ros.task.message_fields import TWIST_FIELDS, CommandType
 
+Quantity = Literal["position", "velocity", "effort"]
 FaultReaction = Literal["safe_command", "hold", "ramp", "damp", "deactivate"]
 
 
@@ -16,7 +17,7 @@ class ActionSpec:
 
     topic: str
     type: CommandType
-    kind: Literal["position", "velocity", "effort"]
+    kind: Quantity
     joints: tuple[str, ...]
     """Joint of each entry; for a Twist its fields, such as `linear.x`."""
     unit: str

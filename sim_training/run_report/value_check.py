@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 from sac_ros.sac.saved_critic import SavedCritic, load_critic
 from sim_training.box_env import BoxEnv
 from sim_training.checkpoint_reading import read_settled
-from sim_training.env import make_env
-from sim_training.image_env import is_atari, with_signed_reward
+from sim_training.env import ends_for_learner, make_training_env
 from sim_training.rollout import evaluation_seeds
 from sim_training.run_report.run_history import RunHistory
 
@@ -93,9 +92,7 @@ def check_values(run: RunHistory, num_episodes: int, seed: int) -> ValueCheck:
     gamma = run.config.sac.gamma
     limit = run.task.max_episode_steps
     tail_steps = min(math.ceil(math.log(TAIL_WEIGHT) / math.log(gamma)), MAX_TAIL_STEPS)
-    env = make_env(replace(run.task, max_episode_steps=limit + tail_steps))
-    if is_atari(run.task.name):
-        env = with_signed_reward(env)
+    env = make_training_env(replace(run.task, max_episode_steps=limit + tail_steps))
     with contextlib.closing(env):
         episodes = [
             _act_episode(env, judge, episode_seed)
@@ -186,7 +183,7 @@ def _act_episode(env: BoxEnv, judge: _Judge, seed: int) -> Steps:
         actions.append(np.asarray(info.get("executed_action", action), dtype=np.float32))
         rewards.append(float(reward))
         bonuses.append(bonus)
-        ends.append(terminated or bool(info.get("life_lost", False)))
+        ends.append(bool(ends_for_learner(np.array(terminated), info)))
         obs, has_ended = successor, terminated or truncated
         if has_ended or len(observations) == CHUNK:  # of images, a whole episode would be GiB
             q.append(judge.q(np.stack(observations), np.stack(actions)))

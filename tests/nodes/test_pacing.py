@@ -5,11 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from recording_link import PERIOD_S, Rig
+from recording_link import PENDULUM, PERIOD_S, Rig
 
-from sac_ros.task.task_spec import Channel, load_task
+from sac_ros.task.task_spec import Channel
 
-PENDULUM = load_task("inverted_pendulum")
 IMU = Channel(
     name="turn",
     topic="imu",
@@ -51,7 +50,7 @@ def test_publishers_with_clocks_of_their_own_do_not_hurry_the_steps(
     topic: str, other: SimpleNamespace, behind_s: float
 ) -> None:
     task = replace(PENDULUM, reward_readings=(IMU,)) if topic == "imu" else PENDULUM
-    names = ["slider"] if other.__dict__.get("name") == ["hinge"] else ["slider", "hinge"]
+    names = ["slider"] if getattr(other, "name", None) == ["hinge"] else ["slider", "hinge"]
     rig = Rig(task, lambda obs: np.zeros(1))
 
     for _ in range(round(NUM_PERIODS * PERIOD_S / FAST_S)):

@@ -25,7 +25,8 @@ def test_every_field_is_read_as_it_was_written(type_name: str) -> None:
         Channel(name=field, topic="sensor", type=type_name, field=field, size=size or 5, unit="1")  # type: ignore[arg-type]
         for field, size in FIELD_SIZES[type_name].items()
     )
-    readings = SensorReadings(replace(load_task("two_joint_arm"), **_only(channels)))  # type: ignore[arg-type]
+    task = replace(load_task("two_joint_arm"), observation=channels, reward=(), termination=())
+    readings = SensorReadings(task)
     rng = np.random.default_rng(0)
     values = {channel.field: rng.standard_normal(channel.size) for channel in channels}
 
@@ -46,8 +47,3 @@ def test_imu_says_what_it_does_not_measure() -> None:
     assert message.orientation_covariance[0] == -1.0  # type: ignore[attr-defined]
     assert message.linear_acceleration_covariance[0] == -1.0  # type: ignore[attr-defined]
     assert message.angular_velocity_covariance[0] == 0.0  # type: ignore[attr-defined]
-
-
-def _only(channels: tuple[Channel, ...]) -> dict[str, object]:
-    """Return what a task is to be replaced by so that it reads nothing else."""
-    return {"observation": channels, "reward": (), "termination": ()}

@@ -28,6 +28,14 @@ def task_of(folder: Path, actuators: str, kind: str = "position", **changes: obj
     return replace(ARM, action=action, simulator=replace(ARM.simulator, mjcf=str(path)))
 
 
+def hold(robot: MujocoRobot, command: np.ndarray, steps: int) -> None:
+    """Command this from the start pose on."""
+    robot.reset(np.random.default_rng(0))
+    robot.set_command(command)
+    for _ in range(steps):
+        robot.step()
+
+
 @pytest.mark.parametrize(
     ("actuators", "reason"),
     [
@@ -71,11 +79,9 @@ def test_effort_that_is_commanded_is_the_joints_whatever_gain_and_gear(
 ) -> None:
     actuators = '<motor joint="shoulder" gear="-4"/><general joint="elbow" gainprm="3" gear="5"/>'
     robot = MujocoRobot(task_of(tmp_path, actuators, "effort"), perturbation)
-    robot.reset(np.random.default_rng(0))
     command = np.array([1.5, -0.75])
 
-    robot.set_command(command)
-    robot.step()
+    hold(robot, command, steps=1)
 
     np.testing.assert_allclose(robot.effort, perturbation.actuator_gain * command)
 
@@ -86,12 +92,9 @@ def test_servo_goes_where_it_is_commanded_whatever_its_gear(tmp_path: Path, serv
         f'<position joint="{joint}" kp="200" {servo}/>' for joint in ARM.action.joints
     )
     robot = MujocoRobot(task_of(tmp_path, actuators), Perturbation(gravity=0.0, joint_damping=8.0))
-    robot.reset(np.random.default_rng(0))
     command = np.array([0.7, -0.4])
 
-    robot.set_command(command)
-    for _ in range(2000):  # 10 s
-        robot.step()
+    hold(robot, command, steps=2000)  # 10 s
 
     np.testing.assert_allclose(robot.position, command, atol=0.01)
 
@@ -101,11 +104,8 @@ def test_velocity_servo_turns_as_fast_as_it_is_commanded(tmp_path: Path) -> None
         f'<velocity joint="{joint}" kv="20" gear="3"/>' for joint in ARM.action.joints
     )
     robot = MujocoRobot(task_of(tmp_path, actuators, "velocity"), Perturbation(gravity=0.0))
-    robot.reset(np.random.default_rng(0))
     command = np.array([0.3, -0.2])
 
-    robot.set_command(command)
-    for _ in range(100):  # 0.5 s
-        robot.step()
+    hold(robot, command, steps=100)  # 0.5 s
 
     np.testing.assert_allclose(robot.velocity, command, atol=0.02)

@@ -13,7 +13,7 @@ from sim_training.mujoco_robot import MujocoRobot
 from sim_training.perturbation import NOMINAL, Perturbation
 from sim_training.task_env import TaskEnv
 
-READ_LAST_STEP = 0.05
+LAG_RAD = 0.05
 """How far the arm moves in a physics step at most, in rad: what sensors lag behind."""
 
 
@@ -35,10 +35,10 @@ def test_sensors_tell_what_the_joints_tell(tmp_path: Path) -> None:
     np.testing.assert_allclose(readings["hand_turn"], [0.0, turn, 0.0], atol=0.1 * abs(turn))
     half = readings["joint_angles"].sum() / 2.0
     about_y = [0.0, np.sin(half), 0.0, np.cos(half)]  # x, y, z, w, as in ROS
-    np.testing.assert_allclose(readings["hand_attitude"], about_y, atol=READ_LAST_STEP)
+    np.testing.assert_allclose(readings["hand_attitude"], about_y, atol=LAG_RAD)
     shoulder, both = readings["joint_angles"][0], readings["joint_angles"].sum()
     place = [-0.35 * np.sin(shoulder) - 0.3 * np.sin(both), 0.0]
-    np.testing.assert_allclose(readings["hand_place"][:2], place, atol=READ_LAST_STEP)
+    np.testing.assert_allclose(readings["hand_place"][:2], place, atol=LAG_RAD)
 
 
 def test_sensors_are_late_and_noisy_like_the_joints(tmp_path: Path) -> None:
