@@ -55,7 +55,7 @@ setup(
         "bags": ["mcap", "rosbags"],
         # Hyperparameter search.
         "tune": ["optuna"],
-        # What benchmarks/training_speed.py compares with.
+        # What benchmarks/speed/training_speed.py compares with.
         "bench": ["sbx-rl", "stable-baselines3"],
         # ROS 2 from PyPI, for x86-64 Linux without a ROS 2 installation. One distribution a venv.
         "ros": [
@@ -86,11 +86,11 @@ setup(
     entry_points={
         "console_scripts": [
             "sac-ros = sac_ros.command_line:main",
-            "policy_node = sac_ros.nodes.executables:policy_node",
-            "learner_node = sac_ros.nodes.executables:learner_node",
-            "episode_recorder = sac_ros.nodes.executables:episode_recorder",
-            "bag_recorder = sac_ros.nodes.executables:bag_recorder",
-            "sim_robot_node = sac_ros.nodes.executables:sim_robot_node",
+            "policy_node = sac_ros.nodes.process.executables:policy_node",
+            "learner_node = sac_ros.nodes.process.executables:learner_node",
+            "episode_recorder = sac_ros.nodes.process.executables:episode_recorder",
+            "bag_recorder = sac_ros.nodes.process.executables:bag_recorder",
+            "sim_robot_node = sac_ros.nodes.process.executables:sim_robot_node",
         ],
     },
 )

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim_training.provenance import git_commit
+from sim_training.training.provenance import git_commit
 
 UNKNOWN = "unknown"
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
-from sac_ros.sac.networks import SquashedGaussianActor
-from sac_ros.sac.onnx_export import export_policy
+from sac_ros.sac.checkpoints.onnx_export import export_policy
+from sac_ros.sac.networks.networks import SquashedGaussianActor
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.provenance import make_provenance
+from sim_training.training.provenance import make_provenance
 
 HIDDEN_SIZES = (256, 256)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from random_policy import export_untrained
 
-from sac_ros.sac.checkpoint import Progress, save_checkpoint
-from sac_ros.sac.learner import SACLearner
-from sac_ros.sac.replay_buffer import ReplayBuffer
-from sac_ros.sac.sac_config import SACConfig
+from benchmarks.random_policy import export_untrained
+from sac_ros.sac.checkpoints.checkpoint import Progress, save_checkpoint
+from sac_ros.sac.config.sac_config import SACConfig
+from sac_ros.sac.learners.learner import SACLearner
+from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 from sac_ros.task.package_share import package_share
 from sac_ros.task.task_spec import TaskSpec
 

@@ -10,16 +10,25 @@ from sac_ros.errors import InputError
 
 # Named as text, not imported: a robot without torch or a workstation without ROS runs what it can.
 SUBCOMMANDS = {
-    "train": ("sim_training.train", "train a policy in simulation"),
-    "evaluate": ("sim_training.evaluate", "measure the return of an exported policy in simulation"),
-    "export": ("sim_training.export", "write policy.onnx from a run's checkpoint"),
-    "report": ("sim_training.report", "make one page, with figures, of what runs have learned"),
+    "train": ("sim_training.commands.train", "train a policy in simulation"),
+    "evaluate": (
+        "sim_training.commands.evaluate",
+        "measure the returns of a policy in simulation",
+    ),
+    "export": ("sim_training.commands.export", "write policy.onnx from a run's checkpoint"),
+    "report": (
+        "sim_training.commands.report",
+        "make one page with figures of what runs learned",
+    ),
     "doctor": ("sac_ros.doctor.command", "look at a robot before a policy moves it"),
-    "bag-to-buffer": ("sac_ros.bags.command", "turn recorded runs into what a learner starts from"),
-    "tune": ("sim_training.tune", "search for hyperparameters, trial by trial"),
-    "demo": ("sim_training.demo", "train, export and run a policy over ROS 2, in four minutes"),
+    "bag-to-buffer": ("sac_ros.bags.command", "turn recorded runs into a replay buffer"),
+    "tune": ("sim_training.commands.tune", "search for hyperparameters, trial by trial"),
+    "demo": (
+        "sim_training.commands.demo",
+        "train, export and run a policy over ROS 2",
+    ),
     "demo-finetune": (
-        "sim_training.finetune_demo",
+        "sim_training.commands.finetune_demo",
         "run a policy on a robot that differs, and learn there, in ten minutes",
     ),
 }

@@ -8,11 +8,11 @@ import torch
 from linear_policy import BALANCING_GAIN, PROVENANCE
 
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
-from sac_ros.sac.checkpoint import Progress, save_checkpoint
-from sac_ros.sac.learner import SACLearner
-from sac_ros.sac.onnx_export import export_policy
-from sac_ros.sac.replay_buffer import ReplayBuffer
-from sac_ros.sac.sac_config import SACConfig
+from sac_ros.sac.checkpoints.checkpoint import Progress, save_checkpoint
+from sac_ros.sac.checkpoints.onnx_export import export_policy
+from sac_ros.sac.config.sac_config import SACConfig
+from sac_ros.sac.learners.learner import SACLearner
+from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 from sac_ros.task.task_spec import TaskSpec, load_task
 
 LOG_STD = -3.0

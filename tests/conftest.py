@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sim_training.ros_domain import TEST_DOMAINS, claim_domain
+from sim_training.demos.ros_domain import TEST_DOMAINS, claim_domain
 
 # Set by `make test`: a missing rclpy, or a skipped test, is then a failure.
 REQUIRE_ROS = "SAC_ROS_REQUIRE_ROS"

@@ -15,14 +15,14 @@ FORBIDDEN = {
     "sac_ros/policy": {"torch", "mujoco", "gymnasium", "rclpy", "sac_ros.sac", "sac_ros.nodes"},
     "sac_ros/sac": {"mujoco", "gymnasium", "rclpy", "sac_ros.nodes"},
     "sac_ros/nodes": {"mujoco", "gymnasium"},
-    "sac_ros/nodes/policy_node.py": {"torch", "sac_ros.sac"},
-    "sac_ros/nodes/policy_process.py": {"torch", "sac_ros.sac"},
+    "sac_ros/nodes/control/policy_node.py": {"torch", "sac_ros.sac"},
+    "sac_ros/nodes/control/policy_process.py": {"torch", "sac_ros.sac"},
     "sac_ros/doctor": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
     "sac_ros/bags": {"torch", "rclpy", "mujoco", "gymnasium"},
-    "sac_ros/nodes/bag_recorder.py": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
+    "sac_ros/nodes/recorders/bag_recorder.py": {"torch", "sac_ros.sac", "mujoco", "gymnasium"},
     "sac_ros/doctor/examination.py": {"rclpy", "rosbags"},
-    "sac_ros/nodes/executables.py": {"torch", "rclpy", "onnxruntime"},
-    "sac_ros/nodes/robot_connections.py": {"torch", "sac_ros.sac"},
+    "sac_ros/nodes/process/executables.py": {"torch", "rclpy", "onnxruntime"},
+    "sac_ros/nodes/control/robot_connections.py": {"torch", "sac_ros.sac"},
     "sim_training": {"rclpy", "sac_ros.nodes"},
 }
 # The simulated robot is the one place where the simulator speaks ROS 2.
@@ -95,7 +95,7 @@ def test_what_the_robot_imports_brings_neither_torch_nor_rclpy(module: str) -> N
 def test_node_without_rclpy_says_how_to_get_it(program: str) -> None:
     process = run_python(
         "import sys; sys.modules['rclpy'] = None;"
-        f"import sac_ros.nodes.executables as executables; executables.{program}()"
+        f"import sac_ros.nodes.process.executables as executables; executables.{program}()"
     )
 
     assert process.returncode == 2
@@ -108,7 +108,7 @@ def test_policy_node_runs_without_torch() -> None:
     process = run_python(
         "import sys; sys.argv = ['policy_node', '--help'];"
         "sys.modules['torch'] = sys.modules['mujoco'] = sys.modules['gymnasium'] = None;"
-        "import sac_ros.nodes.executables as executables; executables.policy_node()"
+        "import sac_ros.nodes.process.executables as executables; executables.policy_node()"
     )
 
     assert process.returncode == 0, process.stderr

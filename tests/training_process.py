@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sac_ros.sac.algorithms import Dimensions, make_learner
-from sac_ros.sac.checkpoint import Progress, load_checkpoint
-from sac_ros.sac.replay_memory import make_buffer
-from sim_training.run_folder import RunFolder
+from sac_ros.sac.checkpoints.checkpoint import Progress, load_checkpoint
+from sac_ros.sac.learners.algorithms import Dimensions, make_learner
+from sac_ros.sac.replay.replay_memory import make_buffer
+from sim_training.training.run_folder import RunFolder
 
 TINY = (
     *("--sac.hidden-sizes", "16", "16"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sac_ros.sac.transition_log import TransitionLog
+from sac_ros.sac.replay.transition_log import TransitionLog
 from sac_ros.task.transition import Transition
 
 LOG = {"obs_dim": 3, "action_dim": 2, "task_fingerprint": "robot", "capacity": 10**9}

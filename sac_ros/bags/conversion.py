@@ -14,8 +14,8 @@ from sac_ros.bags.comparison import Comparison
 from sac_ros.bags.recorded_run import RecordedRun, TopicNames, read_run
 from sac_ros.bags.replay import Replay, Replayed
 from sac_ros.bags.sampler import Sampler, Sampling
-from sac_ros.nodes.message_stamp import stamp_s
-from sac_ros.sac.transition_log import TransitionLog
+from sac_ros.nodes.messages.message_stamp import stamp_s
+from sac_ros.sac.replay.transition_log import TransitionLog
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
 

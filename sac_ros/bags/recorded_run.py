@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.bags.bag_reader import Bag, BagError, RecordedMessage
-from sac_ros.nodes.command_reading import CommandMessageError, command_from_message
+from sac_ros.nodes.messages.command_message import CommandMessageError, command_from_message
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition, TransitionError, unpack_with_stamps
 

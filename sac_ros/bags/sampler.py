@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from sac_ros.bags.bag_reader import RecordedMessage
 from sac_ros.bags.recorded_run import Tick
-from sac_ros.nodes.message_stamp import stamp_s
-from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
+from sac_ros.nodes.messages.message_stamp import stamp_s
+from sac_ros.nodes.messages.sensor_readings import MessageError, SensorReadings
 from sac_ros.task.observation import Readings
 from sac_ros.task.task_spec import TaskSpec
 

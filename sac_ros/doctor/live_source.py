@@ -7,9 +7,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from sac_ros.doctor.recording import Endpoint, Recording, Sample, TopicRecord
-from sac_ros.nodes.message_conversion import message_class
-from sac_ros.nodes.message_stamp import stamp_s
-from sac_ros.nodes.side_node import SideNode
+from sac_ros.nodes.messages.message_conversion import message_class
+from sac_ros.nodes.messages.message_stamp import stamp_s
+from sac_ros.nodes.recorders.embedded_node import EmbeddedNode
 from sac_ros.task.task_spec import TaskSpec
 
 NAME = "sac_ros_doctor"
@@ -21,7 +21,7 @@ DISCOVERY_S = 5.0
 
 def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
     """Return what the task's topics bring in `duration_s`, and who is on them."""
-    listener = SideNode(NAME, namespace)
+    listener = EmbeddedNode(NAME, namespace)
     node = listener.node
     records = {reading.topic: TopicRecord() for reading in task.readings}
     types: dict[str, str] = {reading.topic: reading.type for reading in task.readings}
@@ -60,7 +60,7 @@ def _subscribe(node: Node, topic: str, type_name: str, record: TopicRecord) -> N
 
 
 def _spin(
-    listener: SideNode,
+    listener: EmbeddedNode,
     duration_s: float,
     records: dict[str, TopicRecord],
     until_all_heard: list[str],

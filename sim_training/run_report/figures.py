@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sac_ros.sac.sac_discrete_config import SACDiscreteConfig
-from sac_ros.sac.sac_v1_config import SACV1Config
+from sac_ros.sac.config.sac_discrete_config import SACDiscreteConfig
+from sac_ros.sac.config.sac_v1_config import SACV1Config
 from sim_training.run_report.figure_style import (
     DASHES,
     INK,

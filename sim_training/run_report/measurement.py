@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from sac_ros.policy.contract import Provenance
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sim_training.evaluate import evaluate_policy
-from sim_training.export import export_run
+from sim_training.evaluation.policy_evaluation import evaluate_policy
 from sim_training.run_report.film import Film, film_policy
 from sim_training.run_report.run_groups import RunGroup
 from sim_training.run_report.value_check import ValueCheck, check_values, pooled
+from sim_training.training.policy_export import export_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from sac_ros.sac.algorithm_config import CONFIGS
+from sac_ros.sac.config.algorithm_config import CONFIGS
 from sac_ros.task.strict_yaml import to_mapping
 from sim_training.run_report.figure_style import SERIES, short_count
 from sim_training.run_report.measurement import Measurement
@@ -14,7 +14,7 @@ from sim_training.run_report.page_style import STYLE
 from sim_training.run_report.run_groups import RunGroup
 from sim_training.run_report.run_history import RunHistory, on_common_steps
 from sim_training.run_report.seed_interval import LEAST_SEEDS, interquartile_mean, seed_band
-from sim_training.training_config import TrainingConfig, flat_settings
+from sim_training.training.training_config import TrainingConfig, flat_settings
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 """Makes the browser itself refuse anything that does not come with the page."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sac_ros.task.strict_yaml import to_mapping
 from sim_training.run_report.run_history import RunHistory, RunHistoryError
-from sim_training.training_config import FREE_TO_CHANGE, flat_settings
+from sim_training.training.training_config import FREE_TO_CHANGE, flat_settings
 
 NOT_COMPARED = FREE_TO_CHANGE | {"seed", "device", "threads", "compiled"}
 """Settings in which two runs of one group may differ: none of them changes what is learned."""

@@ -19,9 +19,9 @@ from tensorboard.backend.event_processing.event_accumulator import (
 from sac_ros.errors import InputError
 from sac_ros.task.strict_yaml import parse_mapping
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.evaluation import Evaluation
-from sim_training.run_folder import RunFolder
-from sim_training.training_config import TrainingConfig
+from sim_training.evaluation.evaluation import Evaluation
+from sim_training.training.run_folder import RunFolder
+from sim_training.training.training_config import TrainingConfig
 
 Floats: TypeAlias = NDArray[np.float64]
 ALL_POINTS = 0

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sac_ros.sac.saved_critic import SavedCritic, load_critic
-from sim_training.box_env import BoxEnv
-from sim_training.checkpoint_reading import read_settled
-from sim_training.env import ends_for_learner, make_training_env
-from sim_training.rollout import evaluation_seeds
+from sac_ros.sac.checkpoints.saved_critic import SavedCritic, load_critic
+from sim_training.environments.box_env import BoxEnv
+from sim_training.environments.env import ends_for_learner, make_training_env
+from sim_training.evaluation.rollout import evaluation_seeds
 from sim_training.run_report.run_history import RunHistory
+from sim_training.training.checkpoint_reading import read_settled
 
 TAIL_WEIGHT = 0.01
 CHUNK = 256

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TypeAlias
 
-from sim_training.parent_death import end_with_parent
 from sim_training.seed_runs.seeds_request import SeedRun
+from sim_training.terminal.exit_with_parent import exit_with_parent
 
 _PROGRAM = "from sim_training.seed_runs.seed_worker import main; main()"
 
@@ -52,7 +52,7 @@ class SeedProcess:
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs.fileno(),),
-                preexec_fn=end_with_parent,
+                preexec_fn=exit_with_parent,
             )
 
     @property

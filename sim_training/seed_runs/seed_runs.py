@@ -6,14 +6,14 @@ import numpy as np
 
 from sac_ros.errors import InputError
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.sac.checkpoint import load_actor
-from sim_training.checkpoint_reading import read_settled
-from sim_training.provenance import resume_command
+from sac_ros.sac.checkpoints.checkpoint import load_actor
 from sim_training.seed_runs.seed_process import SeedProcess, Status
 from sim_training.seed_runs.seeds_display import SeedsDisplay, make_seeds_display
 from sim_training.seed_runs.seeds_request import SeedRun, SeedsRequest
-from sim_training.stop_request import StopRequest
-from sim_training.training_progress import LoopState, TrainingProgress
+from sim_training.terminal.stop_request import StopRequest
+from sim_training.training.checkpoint_reading import read_settled
+from sim_training.training.provenance import resume_command
+from sim_training.training.training_progress import LoopState, TrainingProgress
 
 POLL_S = 0.2
 

@@ -10,11 +10,11 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 
 from sac_ros.errors import InputError
-from sim_training.progress_display import status_words
 from sim_training.seed_runs.seed_process import Line, Message, Status
-from sim_training.stop_request import PatientStopRequest
-from sim_training.train import train_one
-from sim_training.training_progress import TrainingProgress
+from sim_training.terminal.stop_request import PatientStopRequest
+from sim_training.training.progress_display import status_words
+from sim_training.training.training_loop import train_one
+from sim_training.training.training_progress import TrainingProgress
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from sim_training.progress_display import LINE_PERIOD_S, TERMINAL_PERIOD_S
-from sim_training.said_lines import AboveBars, PlainLines
+from sim_training.terminal.console_lines import LinesAboveProgress, PlainLines
+from sim_training.training.progress_display import LINE_PERIOD_S, TERMINAL_PERIOD_S
 
 
 class SeedsDisplay(Protocol):
@@ -46,7 +46,7 @@ def make_seeds_display(seeds: Sequence[int], steps: int) -> SeedsDisplay:
     return SeedBars(console, seeds, steps) if console.is_terminal else SeedLines()
 
 
-class SeedBars(AboveBars):
+class SeedBars(LinesAboveProgress):
     """A bar for each seed, redrawn in place."""
 
     status_period_s = TERMINAL_PERIOD_S

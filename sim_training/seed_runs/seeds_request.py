@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
-from sim_training.options import OptionError
-from sim_training.provenance import command_line
-from sim_training.run_folder import RunFolder, RunFolderError
-from sim_training.train_options import TrainOptions, default_folder, read_train_request
-from sim_training.training_config import TrainingConfig, flat_settings, task_of
+from sim_training.terminal.options import OptionError
+from sim_training.training.provenance import command_line
+from sim_training.training.run_folder import RunFolder, RunFolderError
+from sim_training.training.train_options import TrainOptions, default_folder, read_train_request
+from sim_training.training.training_config import TrainingConfig, flat_settings, task_of
 
 
 @dataclass(frozen=True, kw_only=True)

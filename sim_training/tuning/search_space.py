@@ -8,7 +8,7 @@ from typing import TypeAlias, cast
 
 from optuna.trial import Trial
 
-from sac_ros.sac.algorithm_config import AlgorithmConfig
+from sac_ros.sac.config.algorithm_config import AlgorithmConfig
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, read_mapping, to_mapping
 
 Scalar: TypeAlias = float | int | str | bool | None

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sim_training.parent_death import end_with_parent
-from sim_training.run_folder import RunFolder
+from sim_training.terminal.exit_with_parent import exit_with_parent
+from sim_training.training.run_folder import RunFolder
 
 
 class TrialProcess:
@@ -28,7 +28,7 @@ class TrialProcess:
                 stderr=log,
                 # Ctrl-C comes to the search alone, which then stops its trials in order.
                 start_new_session=True,
-                preexec_fn=end_with_parent,
+                preexec_fn=exit_with_parent,
             )
 
     @property

@@ -8,7 +8,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from sac_ros.bags.bag_writer import BagWriter
-from sac_ros.sac.transition_log import TransitionLog
+from sac_ros.sac.replay.transition_log import TransitionLog
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sac_ros.task.transition import Transition, pack_with_stamps, unpack
 

@@ -11,8 +11,8 @@ from recorded_pendulum import PENDULUM, PERIOD_S, Recording, as_read, steady_run
 from rosbags.rosbag2 import StoragePlugin
 
 from sac_ros.command_line import run
-from sac_ros.nodes.message_stamp import stamp_s
-from sac_ros.sac.demonstrations import Demonstrations
+from sac_ros.nodes.messages.message_stamp import stamp_s
+from sac_ros.sac.replay.demonstrations import Demonstrations
 from sac_ros.task.task_spec import load_task
 from sac_ros.task.transition import Transition
 

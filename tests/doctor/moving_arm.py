@@ -11,7 +11,7 @@ from linear_policy import linear_contract, linear_model, sealed
 from sac_ros.doctor.recording import Endpoint, Recording, Sample, TopicRecord
 from sac_ros.task.observation import ObservationBuilder
 from sac_ros.task.task_spec import TaskSpec, load_task
-from sim_training.mujoco_robot import MujocoRobot
+from sim_training.robot.mujoco_robot import MujocoRobot
 
 ARM = load_task("two_joint_arm")
 STATES, COMMANDS = "joint_states", "joint_commands"

@@ -122,9 +122,9 @@ class LiveArm(threading.Thread):
         from sensor_msgs.msg import JointState
         from std_msgs.msg import Float64MultiArray
 
-        from sac_ros.nodes.side_node import SideNode
+        from sac_ros.nodes.recorders.embedded_node import EmbeddedNode
 
-        arm = SideNode("arm")
+        arm = EmbeddedNode("arm")
         node = arm.node
         reliability = (
             ReliabilityPolicy.BEST_EFFORT if self.best_effort else ReliabilityPolicy.RELIABLE

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from sac_ros.nodes.episode_cycle import EpisodeCycle
-from sac_ros.nodes.intervention import Intervention
-from sac_ros.nodes.sensor_readings import MessageError, SensorReadings
+from sac_ros.nodes.control.episode_cycle import EpisodeCycle
+from sac_ros.nodes.control.intervention import Intervention
+from sac_ros.nodes.messages.sensor_readings import MessageError, SensorReadings
 from sac_ros.policy.control_loop import ControlLoop, SelectAction
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sac_ros.task.transition import Transition

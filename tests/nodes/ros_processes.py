@@ -13,7 +13,7 @@ from types import TracebackType
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState, GetState
 
-from sac_ros.nodes.side_node import SideNode
+from sac_ros.nodes.recorders.embedded_node import EmbeddedNode
 
 PATIENCE_S = 20.0
 ANSWER_TIMEOUT_S = 2.0
@@ -24,7 +24,7 @@ class NodeProcess:
 
     def __init__(self, program: str, *parameters: str, log: Path) -> None:
         arguments = [item for parameter in parameters for item in ("-p", parameter)]
-        start = f"import sac_ros.nodes.executables as e; e.{program}()"
+        start = f"import sac_ros.nodes.process.executables as e; e.{program}()"
         command = [sys.executable, "-c", start, *(["--ros-args", *arguments] if arguments else [])]
         self._log = log
         with log.open("w") as output:
@@ -75,7 +75,7 @@ class NodeProcess:
             raise
 
 
-class Observer(SideNode):
+class Observer(EmbeddedNode):
     """A node in the test's process, spun only while the test waits for something."""
 
     def __init__(self) -> None:

@@ -4,8 +4,8 @@ import pytest
 from linear_policy import linear_policy
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_succession import PolicySuccession, Successor
 from sac_ros.policy.policy_update import PolicyUpdateError, UpdateHeader
+from sac_ros.policy.policy_versions import PolicyVersions, Successor
 from sac_ros.policy.return_guard import GuardSettings, ReturnGuard
 from sac_ros.task.task_spec import load_task
 
@@ -90,15 +90,15 @@ def header(version: int, num_rollbacks: int = 0) -> UpdateHeader:
     )
 
 
-def succession_with_baseline() -> PolicySuccession:
-    succession = PolicySuccession(successor(0), SETTINGS)
+def succession_with_baseline() -> PolicyVersions:
+    succession = PolicyVersions(successor(0), SETTINGS)
     succession.end_episode(100.0)
     succession.end_episode(100.0)
     return succession
 
 
 def test_no_policy_is_let_in_before_the_baseline_is_measured() -> None:
-    succession = PolicySuccession(successor(0), SETTINGS)
+    succession = PolicyVersions(successor(0), SETTINGS)
     succession.offer(successor(1))
     assert not succession.swap()
     succession.end_episode(100.0)
@@ -119,7 +119,7 @@ def test_bad_policy_gives_way_to_the_last_one_that_was_good() -> None:
 
 
 def test_policy_that_only_passed_a_low_bound_is_none_to_come_back_to() -> None:
-    succession = PolicySuccession(successor(0), GuardSettings(baseline_episodes=2, window=3))
+    succession = PolicyVersions(successor(0), GuardSettings(baseline_episodes=2, window=3))
     for episode_return in (20.0, 50.0):  # returns that vary: the bound is below zero
         succession.end_episode(episode_return)
     for version, episode_return in ((1, 800.0), (2, 8.0), (3, 17.0), (4, -30.0), (5, -40.0)):

@@ -1,0 +1,100 @@
+"""Feed damaged messages to everything that listens: none may crash it, and no bad one be used.
+
+Each message is serialised as it travels over DDS, changed in its bytes or in its fields, read back
+by ROS 2's own deserialiser, and given to the code that the nodes give it to. That happens in
+processes of their own, so that a crash would be counted and not end the count. Then bytes that are
+no message at all are sent over real DDS to a policy node, whose commands are judged, and to a
+learner, which must go on learning.
+"""
+
+import json
+import math
+import shlex
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.faults.judged_batches import judge_in_batches
+from benchmarks.faults.message_fuzzers import BATCH_KINDS, judge_batch
+from benchmarks.machine import describe_machine
+from sac_ros.errors import InputError
+from sim_training.terminal.options import parse_options
+
+CLEAN = {"unreadable", "refused", "accepted", "unchanged"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a person types."""
+
+    messages: int = 100_000
+    """Damaged messages, over all kinds together."""
+    dds_seconds: float = 60.0
+    """How long garbage is sent over DDS to a policy node, and then to a learner; 0: not."""
+    seed: int = 0
+    """Of the changes."""
+    out: Path = Path("runs/message_fuzzing")
+    """Folder for summary.json."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no count."""
+        if self.messages < 1 or self.seed < 0 or self.dds_seconds < 0.0:
+            raise ValueError("messages must be positive, seed and dds_seconds not negative")
+
+
+def main() -> int:
+    """Count, write, and return 1 if anything was used that must not be, or crashed."""
+    try:
+        options = parse_options(
+            Options,
+            sys.argv[1:],
+            prog="message_fuzzing.py",
+            description="Feed damaged messages to everything that listens.",
+        )
+        options.out.mkdir(parents=True, exist_ok=True)
+        began_s = time.monotonic()
+        each = -(-options.messages // len(BATCH_KINDS))
+        counts = {
+            kind: dict(judge_in_batches(partial(judge_batch, kind, options.seed), each))
+            for kind in BATCH_KINDS
+        }
+        over_dds, to_learner = {}, {}
+        if options.dds_seconds:
+            from benchmarks.faults.garbage_over_dds import send_garbage
+            from benchmarks.faults.garbage_to_learner import send_garbage_to_learner
+
+            with tempfile.TemporaryDirectory() as folder:
+                result = send_garbage(Path(folder), options.dds_seconds, options.seed)
+                over_dds = asdict(result)
+            with tempfile.TemporaryDirectory() as folder:
+                learned = send_garbage_to_learner(Path(folder), options.dds_seconds, options.seed)
+                to_learner = asdict(learned)
+    except (InputError, OSError) as error:
+        print(f"message_fuzzing.py: {error}", file=sys.stderr)
+        return 2
+    summary = {
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": asdict(describe_machine(("rclpy", "numpy", "onnxruntime"))),
+        "wall_s": round(time.monotonic() - began_s, 1),
+        "messages": sum(sum(verdicts.values()) for verdicts in counts.values()),
+        "kinds": counts,
+        "over_dds": over_dds,
+        "to_learner": to_learner,
+    }
+    (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    for kind, verdicts in counts.items():
+        print(f"{kind}: {verdicts}")
+    print(f"over DDS: {over_dds}; to a learner: {to_learner}; wrote {options.out}/summary.json")
+    is_clean = all(set(verdicts) <= CLEAN for verdicts in counts.values())
+    is_well = not over_dds or (over_dds["is_alive"] and not over_dds["unsafe_commands"])
+    goes_on = not to_learner or (
+        to_learner["is_alive"] and all(map(math.isfinite, to_learner["losses"].values()))
+    )
+    return 0 if is_clean and is_well and goes_on else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""Policies from a learner to a running robot: heard, verified elsewhere, swapped between episodes.
+
+Verification (sha256, contract, golden pairs, change of the action) takes tens of milliseconds, so
+it has a thread of its own, which gives way to the control loop every half millisecond.
+"""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import String, UInt8MultiArray
+
+from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
+from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
+from sac_ros.policy.control_loop import SelectAction
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.policy_update import PolicyUpdateError, open_update, read_key
+from sac_ros.policy.policy_versions import PolicyVersions, Successor
+from sac_ros.policy.return_guard import GuardSettings
+from sac_ros.policy.update_check import check_update
+from sac_ros.task.task_spec import TaskSpec
+from sac_ros.task.transition import Transition
+
+RECENT_OBS = 256
+"""Observations at which a new policy must not differ too much from the running one."""
+POLL_PERIOD_S = 0.1
+SWITCH_INTERVAL_S = 0.0005
+
+MakeSelect = Callable[[OnnxPolicy], SelectAction]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeSettings:
+    """Which policies are let in, and when."""
+
+    learner: str
+    """Name of the node that sends them; empty: the policy that came runs for ever."""
+    swap: Literal["episodes", "ticks"]
+    max_action_change: float
+    key_file: str
+    guard: GuardSettings
+
+
+class PolicyExchange:
+    """Owns the policy that acts; the control loop asks it for every action."""
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        settings: ExchangeSettings,
+        task: TaskSpec,
+        policy: OnnxPolicy,
+        make_select: MakeSelect,
+        on_garbage: Callable[[], None],
+    ) -> None:
+        """Connect to the learner, if there is to be one; raise KeyFileError.
+
+        `on_garbage` is called, in another thread, when a verification has left much of it.
+        """
+        first = Successor(version=0, policy=policy, select_action=make_select(policy))
+        self.succession = PolicyVersions(first, settings.guard)
+        self._node = node
+        self._settings = settings
+        self._task = task
+        self._make_select = make_select
+        self._on_garbage = on_garbage
+        self._key = read_key(Path(settings.key_file).expanduser()) if settings.key_file else None
+        self._acting_version = 0
+        self._episode, self._next_step = -1, 0
+        self._num_steps, self._return = 0, 0.0
+        self._is_whole = False
+        self._recent: deque[NDArray[np.float32]] = deque(maxlen=RECENT_OBS)
+        self._num_reported = -1
+        # The thread's own: a session must not be used by two threads at once.
+        self._twin = OnnxPolicy.from_bytes(policy.content) if settings.learner else policy
+        self._unverified: bytes | None = None
+        self._wake = threading.Event()
+        self._is_closing = False
+        self._refusals: deque[str] = deque(maxlen=16)
+        self._has_offered = False
+        if not settings.learner:
+            return
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._status = node.create_publisher(String, "~/policy_status", LATCHED_QOS)
+        self._updates = node.create_subscription(
+            UInt8MultiArray, f"{settings.learner}/policy_update", self._on_update, LATCHED_QOS
+        )
+        self._timer = node.create_timer(
+            POLL_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._thread = threading.Thread(target=self._verify_all, name="verifier", daemon=True)
+        self._thread.start()
+        self._publish_status()
+
+    def select_action(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the running policy's action [A] in [-1, 1] for obs [O]."""
+        running = self.succession.running
+        self._acting_version = running.version
+        return running.select_action(obs)
+
+    def label(self, transition: Transition) -> Transition:
+        """Return a step that has just ended with the version of the policy that acted."""
+        return replace(transition, policy=self._acting_version)
+
+    def note(self, transition: Transition) -> None:
+        """Count a step that a learner hears of; swap at the end of its episode."""
+        if not self._settings.learner:
+            return
+        if transition.episode != self._episode:
+            self._episode, self._num_steps, self._return = transition.episode, 0, 0.0
+            self._is_whole = transition.step == 0
+        elif transition.step != self._next_step:
+            self._is_whole = False
+        # What a person earned, or spoiled, says nothing about the policy.
+        self._is_whole &= not (transition.intervention or transition.aborted)
+        self._next_step = transition.step + 1
+        self._num_steps += 1
+        self._return += transition.reward
+        self._recent.append(transition.obs)
+        # A robot that runs without end is judged by stretches of an episode's length.
+        if (
+            transition.terminated
+            or transition.truncated
+            or self._num_steps >= self._task.max_episode_steps
+        ):
+            self._end_episode()
+        elif self._settings.swap == "ticks" and self.succession.swap():
+            self._publish_status()
+
+    def destroy(self) -> None:
+        """Take everything from the node again."""
+        if not self._settings.learner:
+            return
+        self._is_closing = True
+        self._wake.set()
+        self._thread.join(timeout=5.0)
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._updates)
+        self._node.destroy_publisher(self._status)
+
+    def _end_episode(self) -> None:
+        reason = self.succession.end_episode(self._return) if self._is_whole else None
+        if reason is not None:
+            self._node.get_logger().error(
+                f"back to policy version {self.succession.running.version}: {reason}; learning"
+                " waits for the learner's ~/resume"
+            )
+        elif self.succession.swap():
+            self._node.get_logger().info(
+                f"policy version {self.succession.running.version} runs from now on"
+            )
+        self._num_steps, self._return, self._is_whole = 0, 0.0, True
+        self._publish_status()
+
+    def _on_update(self, message: UInt8MultiArray) -> None:
+        """Hand the bytes to the thread; a newer update replaces one that still waits.
+
+        None at all take back what was latched: a learner that went back has nothing to offer.
+        """
+        if len(message.data) > 0:
+            self._unverified = bytes(message.data)
+            self._wake.set()
+
+    def _verify_all(self) -> None:
+        while not self._is_closing:
+            self._wake.wait()
+            self._wake.clear()
+            content, self._unverified = self._unverified, None
+            if content is None or self._is_closing:
+                continue
+            try:
+                self._verify(content)
+            except PolicyUpdateError as error:
+                self._refusals.append(f"refused a policy update: {error}")
+            except Exception as error:
+                # The control loop goes on with the policy it has, whatever is wrong with this one.
+                self._refusals.append(f"refused a policy update: {error!r}")
+            self._on_garbage()  # a contract is thousands of small objects
+
+    def _verify(self, content: bytes) -> None:
+        update = open_update(content, self._key)
+        self.succession.refuse_unless_due(update.header)
+        twin = self._twin_of_running()
+        recent = np.array([*self._recent], dtype=np.float32)
+        if len(recent) < NUM_GOLDEN_PAIRS:
+            # A node that has just started has seen nothing yet, and a latched update is there.
+            recent = np.array(twin.contract.golden.obs, dtype=np.float32)
+        policy = check_update(update, twin, recent, self._settings.max_action_change)
+        self.succession.offer(
+            Successor(
+                version=update.header.version,
+                policy=policy,
+                select_action=self._make_select(policy),
+                num_rollbacks=update.header.num_rollbacks,
+            )
+        )
+        self._has_offered = True
+
+    def _twin_of_running(self) -> OnnxPolicy:
+        running = self.succession.running.policy
+        if self._twin.content != running.content:
+            self._twin = OnnxPolicy.from_bytes(running.content)
+        return self._twin
+
+    def _report(self) -> None:
+        """Tell of what was verified, in the node's own thread."""
+        has_news, self._has_offered = self._has_offered or bool(self._refusals), False
+        while self._refusals:
+            refusal = self._refusals.popleft()
+            self._node.get_logger().warning(refusal)
+            self.succession.note_refusal(refusal)
+        if has_news:
+            self._publish_status()
+
+    def _publish_status(self) -> None:
+        self._status.publish(String(data=self.succession.status().to_json()))
+
+
+def selection(
+    mode: Literal["mode", "sample"], noise_scale: float, rng: np.random.Generator
+) -> MakeSelect:
+    """Return what makes of a policy the way it acts."""
+    if mode == "mode":
+        return lambda policy: policy.mode
+    return lambda policy: partial(policy.sample, rng=rng, noise_scale=noise_scale)

@@ -1,0 +1,223 @@
+"""Count the returns of a policy node's episodes, and time its commands, from outside of it."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Float64MultiArray, String
+
+from sac_ros.errors import InputError
+from sac_ros.nodes.messages.message_conversion import message_class, transition_from_message
+from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
+from sac_ros.nodes.process.node_process import StandaloneNode, run_process
+from sac_ros.nodes.process.parameter_table import Parameter, count, declare, number, path
+from sac_ros.policy.contract import PolicyContract
+from sac_ros.task.task_spec import TaskSpec
+from sac_ros.task.transition import Transition
+
+if TYPE_CHECKING:  # a name that Jazzy's rclpy does not have
+    from rclpy.subscription import MessageInfo
+
+# Deep and best effort: every message counts, and nobody has to wait for us.
+LISTENING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+PARAMETERS = (
+    Parameter("episodes", 5, "How many episodes to wait for.", (1, 1_000_000)),
+    Parameter("output", "", "JSON file to write at the end."),
+    Parameter(
+        "timeout_s",
+        0.0,
+        "Give up after this long without a transition, in s; 0.0 never does.",
+        (0.0, 1e6),
+    ),
+    # EventsExecutor does not hand out message info, which holds the publishers' time stamps.
+    Parameter("executor", "single", "'single' or 'multi'."),
+)
+
+
+@dataclass
+class EpisodeReturns:
+    """Returns of the episodes that were heard whole, from their first step to their end."""
+
+    returns: list[float] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    endings: list[str] = field(default_factory=list)
+    num_lost_transitions: int = 0
+    num_broken_episodes: int = 0
+    """Joined late, broken off, or with a loss; their returns would be too low, so none is given."""
+    _episode: int = -1
+    _next_step: int = 0
+    _return: float = 0.0
+    _is_whole: bool = True
+
+    def add(self, transition: Transition) -> None:
+        """Count one transition; a gap in its step numbers is a loss."""
+        if transition.episode != self._episode:
+            if self._next_step > 0:
+                self.num_broken_episodes += 1  # its end never came
+            self._begin(transition.episode, is_whole=transition.step == 0)
+        elif transition.step != self._next_step:
+            self.num_lost_transitions += transition.step - self._next_step
+            self._is_whole = False
+        self._next_step = transition.step + 1
+        self._return += transition.reward
+        if transition.terminated or transition.truncated:
+            self._end(transition)
+
+    def _begin(self, episode: int, is_whole: bool) -> None:
+        self._episode, self._next_step = episode, 0
+        self._return, self._is_whole = 0.0, is_whole
+
+    def _end(self, transition: Transition) -> None:
+        if self._is_whole:
+            self.returns.append(self._return)
+            self.lengths.append(self._next_step)
+            self.endings.append("terminated" if transition.terminated else "truncated")
+        else:
+            self.num_broken_episodes += 1
+        self._next_step = 0
+
+
+class CommandTiming:
+    """Latency and period of the commands, by the publishers' own time stamps.
+
+    Latency is from the publication of the newest sensor message before a command to the
+    publication of the command; both publishers must share a clock, as on one host they do.
+    """
+
+    def __init__(self, longest_period_s: float) -> None:
+        self._longest_period_s = longest_period_s
+        self._sensor_ns = 0
+        self._command_ns = 0
+        self.latencies_ms: list[float] = []
+        self.periods_s: list[float] = []
+
+    @property
+    def num_missed(self) -> int:
+        """Count the commands that came more than half a period late.
+
+        The period is the median one, so that a simulation may run faster than real time.
+        """
+        if not self.periods_s:
+            return 0
+        longest_s = 1.5 * float(np.median(self.periods_s))
+        return sum(period_s > longest_s for period_s in self.periods_s)
+
+    def add_sensor(self, message: object, info: "MessageInfo") -> None:
+        """Remember when a sensor message was published."""
+        self._sensor_ns = info["source_timestamp"]
+
+    def add_command(self, message: object, info: "MessageInfo") -> None:
+        """Count one command."""
+        now_ns = info["source_timestamp"]
+        if 0 < self._sensor_ns <= now_ns:
+            self.latencies_ms.append((now_ns - self._sensor_ns) * 1e-6)
+        period_s = (now_ns - self._command_ns) * 1e-9
+        # Longer ones are the pauses between episodes.
+        if period_s < self._longest_period_s:
+            self.periods_s.append(period_s)
+        self._command_ns = now_ns
+
+
+class EpisodeRecorder(StandaloneNode):
+    """Listens until the wanted number of episodes has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("episode_recorder")
+        declare(self, PARAMETERS)
+        self.tally = EpisodeReturns()
+        self._task: TaskSpec | None = None
+        self._timing: CommandTiming | None = None
+        self._last_heard_s = time.monotonic()
+        self.create_subscription(String, "policy_node/contract", self._on_contract, LATCHED_QOS)
+
+    def is_done(self) -> bool:
+        """Say whether all episodes have ended; raise InputError when nothing comes any more."""
+        timeout_s = number(self, "timeout_s")
+        silent_s = time.monotonic() - self._last_heard_s
+        if timeout_s and silent_s > timeout_s:
+            raise InputError(
+                f"no transition for {silent_s:.1f} s after {len(self.tally.returns)} episodes;"
+                " is the policy node active, and does the robot publish?"
+            )
+        return len(self.tally.returns) >= count(self, "episodes")
+
+    def summary(self) -> dict[str, object]:
+        """Return what was measured, ready for JSON."""
+        timing = self._timing
+        return {
+            "returns_over_ros": self.tally.returns,
+            "episode_lengths": self.tally.lengths,
+            "endings": self.tally.endings,
+            "lost_transitions": self.tally.num_lost_transitions,
+            "broken_episodes": self.tally.num_broken_episodes,
+            "control_period_s": _spread(timing.periods_s if timing else []),
+            "missed_ticks": timing.num_missed if timing else 0,
+            "latency_ms": _spread(timing.latencies_ms if timing else []),
+        }
+
+    def finish(self) -> None:
+        """Write what was measured, complete or not."""
+        self._write()
+
+    def _write(self) -> None:
+        """Write the summary to parameter `output`, if it names a file."""
+        output = path(self, "output")
+        if output is None:
+            return
+        # Whole at any moment: others watch it grow.
+        draft = output.with_name(f"{output.name}.part")
+        draft.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        draft.replace(output)
+
+    def _on_contract(self, message: String) -> None:
+        """Learn from the policy node itself what to listen to."""
+        if self._task is not None:
+            return
+        self._task = PolicyContract.from_json(message.data).task
+        self._timing = CommandTiming(longest_period_s=10.0 * self._task.control_period_s)
+        self.create_subscription(
+            Float64MultiArray, "policy_node/transitions", self._on_transition, TRANSITION_QOS
+        )
+        first = self._task.observation[0]
+        for type_name, topic, listen in (
+            (first.type, first.topic, self._timing.add_sensor),
+            (self._task.action.type, self._task.action.topic, self._timing.add_command),
+        ):
+            self.create_subscription(message_class(type_name), topic, listen, LISTENING_QOS)
+
+    def _on_transition(self, message: Float64MultiArray) -> None:
+        assert self._task is not None
+        self._last_heard_s = time.monotonic()
+        num_episodes = len(self.tally.returns)
+        self.tally.add(transition_from_message(message, self._task.obs_dim, self._task.action_dim))
+        if len(self.tally.returns) > num_episodes:
+            self.get_logger().info(
+                f"episode {num_episodes + 1}: return {self.tally.returns[-1]:.1f} in"
+                f" {self.tally.lengths[-1]} steps, {self.tally.endings[-1]}"
+            )
+            self._write()
+
+
+def main() -> int:
+    """Run until the episodes have ended or a signal arrives; return the exit status."""
+    return run_process(EpisodeRecorder)
+
+
+def _spread(samples: list[float]) -> dict[str, float]:
+    """Return count, mean and percentiles."""
+    if not samples:
+        return {"count": 0}
+    values: NDArray[np.float64] = np.array(samples)
+    p50, p99 = np.percentile(values, (50.0, 99.0))
+    return {
+        "count": len(values),
+        "mean": float(values.mean()),
+        "p50": float(p50),
+        "p99": float(p99),
+        "max": float(values.max()),
+    }

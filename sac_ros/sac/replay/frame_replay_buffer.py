@@ -1,0 +1,234 @@
+"""Past transitions of stacked images, each image kept once and as bytes.
+
+An observation is a stack of S images, of which the next observation has S - 1 again. Stored as they
+come, every image would be kept 2 S times, each pixel as a float of four bytes: 8 S times too much.
+
+Shapes: n transitions added at once, B batch, S images in a stack, P pixels of an image, O = S P,
+A action_dim, F images kept.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sac_ros.errors import InputError
+from sac_ros.sac.replay.replay_buffer import Batch, NonFiniteTransitionError, refuse_if_too_large
+
+_FRAMES, _FRAME_IDS, _STACKS, _ROWS = "frames", "frame_ids", "stacks", "rows"
+
+
+class NoPixelsError(InputError):
+    """An observation holds something else than whole numbers from 0 to 255."""
+
+
+class FrameReplayBuffer:
+    """A ring of transitions, sampled uniformly with replacement, over a ring of images.
+
+    Images are numbered in the order they came; a transition keeps the numbers of its two stacks.
+    An image that the last observation of the same environment had is found again by comparison, so
+    nothing is assumed of how stacks are made, or of where episodes begin.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        num_images: int,
+        num_pixels: int,
+        action_dim: int,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        self.capacity = capacity
+        self.obs_dim = num_images * num_pixels
+        self.action_dim = action_dim
+        self.num_added = 0
+        """Transitions ever added; transition i lies in row i modulo capacity."""
+        self._num_pixels = num_pixels
+        # Every step brings one image, the begin of an episode some more.
+        self._max_frames = capacity + capacity // 4 + 16 * num_images
+        row_width = action_dim + 3
+        refuse_if_too_large(
+            capacity, num_pixels * self._max_frames // capacity + 16 * num_images + 4 * row_width
+        )
+        self._device = torch.device(device)
+        self._rng = np.random.default_rng(seed)
+        self._frames = np.empty((self._max_frames, num_pixels), dtype=np.uint8)
+        self._stacks = np.empty((capacity, 2, num_images), dtype=np.int64)
+        self._rows = np.empty((capacity, row_width), dtype=np.float32)
+        self._num_frames = 0
+        self._first_whole = 0
+        """Oldest transition of which every image is still there."""
+
+    def __len__(self) -> int:
+        return self.num_added - self.first_kept
+
+    @property
+    def first_kept(self) -> int:
+        """Index, counted since the buffer began, of the oldest transition still in it."""
+        return max(self._first_whole, self.num_added - self.capacity)
+
+    @property
+    def row_bytes(self) -> int:
+        """About what one transition takes."""
+        return self._num_pixels + int(self._stacks[0].nbytes) + int(self._rows[0].nbytes)
+
+    @property
+    def rng_state(self) -> Mapping[str, object]:
+        """The sampling generator's state; JSON can hold it."""
+        return self._rng.bit_generator.state
+
+    def add(
+        self,
+        obs: npt.ArrayLike,
+        action: npt.ArrayLike,
+        reward: npt.ArrayLike,
+        next_obs: npt.ArrayLike,
+        terminated: npt.ArrayLike,
+        truncated: npt.ArrayLike,
+    ) -> None:
+        """Append n transitions: [n, O], [n, A], [n], [n, O], [n], [n]; the oldest give way.
+
+        One each of n environments, in the same order every time. `next_obs` is the observation that
+        the step led to, also where an episode ended.
+        """
+        num_new = len(np.asarray(reward))
+        rows = np.column_stack(
+            (np.reshape(action, (num_new, -1)), reward, terminated, truncated)
+        ).astype(np.float32)
+        if not np.isfinite(rows).all():
+            raise NonFiniteTransitionError(
+                f"transition {self.num_added}: action or reward not finite; learning from it would"
+                " ruin the networks: look for what diverged in the environment"
+            )
+        before, after = self._images(obs, num_new), self._images(next_obs, num_new)
+        # Before any is written: the rows of the last step are where these may go.
+        known = [self._last_stack(index, num_new) for index in range(num_new)]
+        for index in range(num_new):
+            place = self.num_added % self.capacity
+            stack = self._number_obs(before[index], known[index])
+            self._stacks[place] = stack, self._number_next(after[index], stack)
+            self._rows[place] = rows[index]
+            self.num_added += 1
+        self._drop_incomplete()
+
+    def sample(self, batch_size: int) -> Batch:
+        """Draw a batch, observations as bytes; the tensors are the caller's own."""
+        places = self._rng.integers(self.first_kept, self.num_added, batch_size) % self.capacity
+        images = self._frames[self._stacks[places] % self._max_frames]  # [B, 2, S, P]
+        pixels = torch.from_numpy(images.reshape(batch_size, 2, -1)).to(self._device)
+        rows = torch.from_numpy(self._rows[places]).to(self._device)
+        return Batch(
+            obs=pixels[:, 0],
+            action=rows[:, : self.action_dim],
+            reward=rows[:, self.action_dim],
+            next_obs=pixels[:, 1],
+            terminated=rows[:, self.action_dim + 1] != 0.0,
+        )
+
+    def obs_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the observations [k, O] of transitions counted since the buffer began."""
+        images = self._frames[self._stacks[indices % self.capacity, 0] % self._max_frames]
+        obs: npt.NDArray[np.float32] = images.reshape(len(indices), -1).astype(np.float32)
+        return obs
+
+    def chunk(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Return transitions start to stop with all their images, for a checkpoint."""
+        if not self.first_kept <= start <= stop <= self.num_added:
+            raise ValueError(
+                f"transitions {start} to {stop} asked for, the buffer holds {self.first_kept} to"
+                f" {self.num_added}"
+            )
+        places = np.arange(start, stop) % self.capacity
+        frame_ids = np.unique(self._stacks[places])
+        return {
+            _FRAMES: self._frames[frame_ids % self._max_frames],
+            _FRAME_IDS: frame_ids,
+            _STACKS: self._stacks[places],
+            _ROWS: self._rows[places],
+        }
+
+    def restore_chunks(
+        self,
+        first_kept: int,
+        chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[np.generic]]]],
+        rng_state: Mapping[str, object],
+    ) -> None:
+        """Become the buffer whose oldest transition is `first_kept`; chunks come with their start.
+
+        The first may begin before it.
+        """
+        self.num_added = self._first_whole = first_kept
+        for start, chunk in chunks:
+            # In their order: where two images share a place, the newer one must stay.
+            frame_ids = chunk[_FRAME_IDS]
+            self._frames[frame_ids % self._max_frames] = chunk[_FRAMES]
+            self._num_frames = max(self._num_frames, int(frame_ids.max()) + 1)
+            unwanted = max(0, first_kept - start)
+            stacks, rows = chunk[_STACKS][unwanted:], chunk[_ROWS][unwanted:]
+            places = np.arange(self.num_added, self.num_added + len(rows)) % self.capacity
+            self._stacks[places], self._rows[places] = stacks, rows
+            self.num_added += len(rows)
+        self._rng.bit_generator.state = dict(rng_state)
+
+    def _images(self, obs: npt.ArrayLike, num_new: int) -> npt.NDArray[np.uint8]:
+        """Return the images [n, S, P] of observations [n, O]."""
+        given = np.reshape(obs, (num_new, -1, self._num_pixels))
+        with np.errstate(invalid="ignore"):  # a NaN becomes some byte, and is found out below
+            pixels = given.astype(np.uint8)
+        if not np.array_equal(pixels, given):
+            raise NoPixelsError(
+                f"transition {self.num_added}: an observation holds other values than 0, 1 ... 255;"
+                " this replay buffer is for images: use encoder mlp for anything else"
+            )
+        return pixels
+
+    def _last_stack(self, index: int, num_new: int) -> npt.NDArray[np.int64] | None:
+        """Return what environment `index` saw last; None if that is not known."""
+        last = self.num_added - num_new + index
+        return self._stacks[last % self.capacity, 1].copy() if last >= self.first_kept else None
+
+    def _number_obs(
+        self, images: npt.NDArray[np.uint8], last_seen: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[np.int64]:
+        """Return the numbers of the images [S] that a step began with."""
+        numbers = np.empty(len(images), dtype=np.int64)
+        for position, image in enumerate(images):
+            if last_seen is not None and self._is(last_seen[position], image):
+                numbers[position] = last_seen[position]
+            # An episode may begin with its first image S times over.
+            elif position and self._is(numbers[position - 1], image):
+                numbers[position] = numbers[position - 1]
+            else:
+                numbers[position] = self._store(image)
+        return numbers
+
+    def _number_next(
+        self, images: npt.NDArray[np.uint8], stack: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Return the numbers of the images [S] that a step led to from those of `stack` [S]."""
+        numbers = np.empty_like(stack)
+        for position, (number, image) in enumerate(zip(stack[1:], images[:-1], strict=True)):
+            numbers[position] = number if self._is(number, image) else self._store(image)
+        # Always anew, were it the same: no transition may depend on an image of long ago.
+        numbers[-1] = self._store(images[-1])
+        return numbers
+
+    def _is(self, number: int, image: npt.NDArray[np.uint8]) -> bool:
+        if number < self._num_frames - self._max_frames:
+            return False
+        return np.array_equal(self._frames[number % self._max_frames], image)
+
+    def _store(self, image: npt.NDArray[np.uint8]) -> int:
+        self._frames[self._num_frames % self._max_frames] = image
+        self._num_frames += 1
+        return self._num_frames - 1
+
+    def _drop_incomplete(self) -> None:
+        """Give up the oldest transitions whose images had to make room."""
+        oldest_frame = self._num_frames - self._max_frames
+        first = self.first_kept
+        while first < self.num_added and self._stacks[first % self.capacity].min() < oldest_frame:
+            first += 1
+        self._first_whole = first

@@ -1,0 +1,212 @@
+"""Past transitions, kept as packed rows so that sampling is one gather.
+
+Shapes: n transitions added at once, B batch, O obs_dim, A action_dim, W = 2 O + A + 3.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sac_ros.errors import InputError
+from sac_ros.sac.compute.available_memory import available_memory_bytes
+
+_FLOAT_BYTES = 4
+_ROWS = "rows"
+
+
+class BufferMemoryError(InputError):
+    """The replay buffer asked for does not fit into this machine's memory."""
+
+
+class NonFiniteTransitionError(InputError):
+    """A transition holds NaN or infinity."""
+
+
+class Batch(NamedTuple):
+    """Transitions as the losses take them."""
+
+    obs: Tensor  # [B, O]
+    action: Tensor  # [B, A], in [-1, 1]
+    reward: Tensor  # [B]
+    next_obs: Tensor  # [B, O]
+    terminated: Tensor  # [B], bool; a truncated step is not terminated
+
+
+class ReplayBuffer:
+    """A ring of transitions: the newest `capacity` of them, sampled uniformly with replacement.
+
+    A row is obs, action, reward, next_obs, terminated, truncated, in one float32 array
+    [capacity, W], because gathering one array is five times faster than gathering five.
+    """
+
+    def __init__(
+        self, capacity: int, obs_dim: int, action_dim: int, seed: int, device: str = "cpu"
+    ) -> None:
+        self.capacity = capacity
+        self.obs_dim = obs_dim
+        self.action_dim = action_dim
+        self.num_added = 0
+        """Transitions ever added; transition i lies in row i modulo capacity."""
+        self._device = torch.device(device)
+        self._rng = np.random.default_rng(seed)
+        self._rows = _allocate(capacity, _row_width(obs_dim, action_dim))
+        self._rows_np = self._rows.numpy()  # the same memory
+
+    def __len__(self) -> int:
+        return min(self.num_added, self.capacity)
+
+    def claim_memory(self) -> None:
+        """Touch all of the buffer's memory now, before there is anything in it.
+
+        Linux gives a page when it is first written to: without this, a process grows for as long
+        as the buffer fills, and one that asked for too much is killed hours later.
+        """
+        self._rows.zero_()
+
+    def add(
+        self,
+        obs: npt.ArrayLike,
+        action: npt.ArrayLike,
+        reward: npt.ArrayLike,
+        next_obs: npt.ArrayLike,
+        terminated: npt.ArrayLike,
+        truncated: npt.ArrayLike,
+    ) -> None:
+        """Append n transitions: [n, O], [n, A], [n], [n, O], [n], [n]; the oldest give way.
+
+        `next_obs` is the observation that the step led to, also where an episode ended.
+        """
+        num_new = len(np.asarray(reward))
+        rows = np.concatenate(
+            (
+                np.reshape(obs, (num_new, self.obs_dim)),
+                np.reshape(action, (num_new, self.action_dim)),
+                np.reshape(reward, (num_new, 1)),
+                np.reshape(next_obs, (num_new, self.obs_dim)),
+                np.reshape(terminated, (num_new, 1)),
+                np.reshape(truncated, (num_new, 1)),
+            ),
+            axis=1,
+            dtype=np.float32,
+            casting="same_kind",
+        )
+        if not np.isfinite(rows).all():
+            parts = {"obs": obs, "action": action, "reward": reward, "next_obs": next_obs}
+            broken = [name for name, part in parts.items() if not np.isfinite(part).all()]
+            raise NonFiniteTransitionError(
+                f"transition {self.num_added}: {' and '.join(broken)} not finite; learning from it"
+                " would ruin the networks: look for what diverged in the environment"
+            )
+        self._append(rows)
+
+    def sample(self, batch_size: int) -> Batch:
+        """Draw a batch; the tensors are the caller's own."""
+        positions = self._rng.integers(0, len(self), size=batch_size)
+        rows = self._rows.index_select(0, torch.from_numpy(positions)).to(self._device)
+        action_at = self.obs_dim
+        reward_at = action_at + self.action_dim
+        next_obs_at = reward_at + 1
+        terminated_at = next_obs_at + self.obs_dim
+        return Batch(
+            obs=rows[:, :action_at],
+            action=rows[:, action_at:reward_at],
+            reward=rows[:, reward_at],
+            next_obs=rows[:, next_obs_at:terminated_at],
+            terminated=rows[:, terminated_at] != 0.0,
+        )
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one packed row."""
+        return _FLOAT_BYTES * _row_width(self.obs_dim, self.action_dim)
+
+    @property
+    def first_kept(self) -> int:
+        """Index, counted since the buffer began, of the oldest transition still in it."""
+        return self.num_added - len(self)
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Return a copy of rows start to stop [stop - start, W], counted since the buffer began."""
+        if not self.first_kept <= start <= stop <= self.num_added:
+            raise ValueError(
+                f"rows {start} to {stop} asked for, the buffer holds {self.first_kept} to"
+                f" {self.num_added}"
+            )
+        return self._rows_np[np.arange(start, stop) % self.capacity]
+
+    def obs_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the observations [k, O] of transitions counted since the buffer began."""
+        return self._rows_np[indices % self.capacity, : self.obs_dim]
+
+    def chunk(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Return transitions start to stop, for a checkpoint."""
+        return {_ROWS: self.rows(start, stop)}
+
+    def restore_chunks(
+        self,
+        first_kept: int,
+        chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[np.generic]]]],
+        rng_state: Mapping[str, object],
+    ) -> None:
+        """Become the buffer whose oldest row is `first_kept`; chunks come with their start.
+
+        The first may begin before it.
+        """
+        rows = (
+            chunk[_ROWS].astype(np.float32, copy=False)[max(0, first_kept - start) :]
+            for start, chunk in chunks
+        )
+        self.restore(first_kept, rows, rng_state)
+
+    @property
+    def rng_state(self) -> Mapping[str, object]:
+        """The sampling generator's state; JSON can hold it."""
+        return self._rng.bit_generator.state
+
+    def restore(
+        self,
+        first_kept: int,
+        rows: Iterable[npt.NDArray[np.float32]],
+        rng_state: Mapping[str, object],
+    ) -> None:
+        """Become the buffer whose oldest row is `first_kept`; rows come in blocks [n, W]."""
+        # The same rows at the same places: a draw of positions then means the same transitions.
+        self.num_added = first_kept
+        for block in rows:
+            self._append(block)
+        self._rng.bit_generator.state = dict(rng_state)
+
+    def _append(self, rows: npt.NDArray[np.float32]) -> None:
+        if len(rows) > self.capacity:
+            raise ValueError(f"{len(rows)} transitions at once, the capacity is {self.capacity}")
+        start = self.num_added % self.capacity
+        until_end = self.capacity - start
+        self._rows_np[start : start + len(rows)] = rows[:until_end]
+        self._rows_np[: max(0, len(rows) - until_end)] = rows[until_end:]
+        self.num_added += len(rows)
+
+
+def _row_width(obs_dim: int, action_dim: int) -> int:
+    return 2 * obs_dim + action_dim + 3
+
+
+def _allocate(capacity: int, row_width: int) -> Tensor:
+    refuse_if_too_large(capacity, row_width * _FLOAT_BYTES)
+    return torch.empty(capacity, row_width)
+
+
+def refuse_if_too_large(capacity: int, row_bytes: int) -> None:
+    """Raise BufferMemoryError if the machine has no room for so many rows."""
+    needed = capacity * row_bytes
+    available = available_memory_bytes()
+    # Asked beforehand: Linux grants more than it has and kills the process hours later.
+    if needed > available:
+        raise BufferMemoryError(
+            f"a replay buffer of {capacity} transitions of {row_bytes} bytes needs"
+            f" {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available;"
+            f" lower buffer_capacity to at most {available // row_bytes}"
+        )

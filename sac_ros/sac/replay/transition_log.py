@@ -1,0 +1,287 @@
+"""Transitions on disk, each written whole the moment it comes: the memory of a robot.
+
+A folder of segments. A segment is one line of JSON that says what it holds, then records of one
+size: a packed transition (sac_ros/task/transition.py, float64) and a checksum of it and of its
+number. Records are only ever appended, with one write each: after `kill -9` at most the one being
+written is torn, and it is cut off when the log is opened again. After a power cut, what came after
+the last `sync` may be gone or damaged; damaged records are left out and counted.
+
+Shapes: n transitions, W = 8 + 2 O + A numbers in a packed one.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.errors import InputError
+from sac_ros.sac.replay.atomic_write import append_or_undo, disk_errors_as
+from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
+from sac_ros.task.transition import Transition, pack, packed_layout
+
+FORMAT = 2
+RECORDS_PER_SEGMENT = 50_000
+_FLOAT_BYTES, _CHECKSUM_BYTES = 8, 4
+_MAX_HEADER_BYTES = 4096
+
+
+class TransitionLogError(InputError):
+    """The log is another robot's, in use, or cannot be read or written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogHeader:
+    """The first line of every segment."""
+
+    format: int
+    obs_dim: int
+    action_dim: int
+    task_fingerprint: str
+    first: int
+    """Number of the first transition of this segment, counted since the log began."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A remark on transitions first to last, both included, made after they were written."""
+
+    first: int
+    last: int
+    kind: str
+    """`bad`: made while the guard's bound was broken. `aborted`: by a person, an episode long."""
+    reason: str
+
+
+class TransitionLog:
+    """The transitions of one robot, appended for as long as it lives."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        obs_dim: int,
+        action_dim: int,
+        task_fingerprint: str,
+        capacity: int,
+        records_per_segment: int = RECORDS_PER_SEGMENT,
+    ) -> None:
+        """Describe the log; `open` reads and locks it. Keeps at least the newest `capacity`."""
+        self.folder = folder
+        self.obs_dim, self.action_dim = obs_dim, action_dim
+        self.num_added = 0
+        """Transitions ever appended; the number of the next one."""
+        self.num_damaged = 0
+        """Records found damaged at opening, and left out."""
+        self.marks: list[Mark] = []
+        self._task_fingerprint = task_fingerprint
+        self._capacity = capacity
+        self._records_per_segment = records_per_segment
+        self._width = sum(size for _, size in packed_layout(obs_dim, action_dim))
+        self._record_bytes = self._width * _FLOAT_BYTES + _CHECKSUM_BYTES
+        self._segment: BinaryIO | None = None
+        self._segment_first = 0
+        self._lock: BinaryIO | None = None
+
+    @property
+    def record_bytes(self) -> int:
+        """Size of one record on disk."""
+        return self._record_bytes
+
+    def open(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Lock the log and yield what it holds: number of the first row, and rows [n, W].
+
+        Must be read to its end before the first `append`. Raises TransitionLogError.
+        """
+        self._take_lock()
+        self._read_marks()
+        segments = self._segments()
+        for index, path in enumerate(segments):
+            is_last = index == len(segments) - 1
+            yield from self._read_segment(path, is_last)
+
+    def append(self, transition: Transition) -> None:
+        """Write one transition; it survives the death of this process from here on.
+
+        Raises TransitionLogError (full disk): the log is then as it was before.
+        """
+        segment = self._segment_for_next()
+        with disk_errors_as(TransitionLogError, self.folder):
+            append_or_undo(segment, self._encode(self.num_added, pack(transition)))
+        self.num_added += 1
+
+    def mark(self, mark: Mark) -> None:
+        """Remember a remark for good; raise TransitionLogError (full disk)."""
+        self.marks.append(mark)
+        text = json.dumps(to_mapping(mark))
+        line = f"{zlib.crc32(text.encode()):08x} {text}\n"
+        with (
+            disk_errors_as(TransitionLogError, self._marks_path),
+            self._marks_path.open("ab", buffering=0) as file,
+        ):
+            append_or_undo(file, line.encode())
+            os.fsync(file.fileno())
+
+    def sync(self) -> None:
+        """Bring everything down to the disk, so that a power cut cannot take it either.
+
+        Raises TransitionLogError (full disk).
+        """
+        if self._segment is None:
+            return
+        with disk_errors_as(TransitionLogError, self.folder):
+            os.fsync(self._segment.fileno())
+
+    def close(self) -> None:
+        """Sync, and let another process have the log."""
+        if self._segment is not None:
+            self.sync()
+            self._segment.close()
+            self._segment = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def _marks_path(self) -> Path:
+        return self.folder / "marks.jsonl"
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.folder.glob("segment-*.log"))
+
+    def _take_lock(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("wb")
+        except OSError as error:
+            raise TransitionLogError(
+                f"cannot write to {self.folder} ({error.strerror}); choose another folder"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise TransitionLogError(
+                f"another process writes to {self.folder}; stop it, or choose another folder"
+            ) from error
+        self._lock = lock
+
+    def _read_marks(self) -> None:
+        if not self._marks_path.exists():
+            return
+        for line in self._marks_path.read_bytes().splitlines():
+            checksum, _, text = line.decode("utf-8", "replace").partition(" ")
+            if f"{zlib.crc32(text.encode()):08x}" != checksum:
+                continue  # torn by a crash
+            with contextlib.suppress(ConfigError):
+                self.marks.append(parse_mapping(json.loads(text), Mark, str(self._marks_path)))
+
+    def _read_segment(self, path: Path, is_last: bool) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise TransitionLogError(f"cannot read {path}: {error.strerror}") from error
+        line, newline, body = content.partition(b"\n")
+        if not newline and is_last:
+            path.unlink()  # the crash came while its first line was being written
+            return
+        header = self._parse_header(path, line)
+        self.num_added = max(self.num_added, header.first)
+        count = len(body) // self._record_bytes
+        if is_last:
+            os.truncate(path, len(line) + 1 + count * self._record_bytes)
+        records = np.frombuffer(body, np.uint8, count * self._record_bytes)
+        records = records.reshape(count, self._record_bytes)
+        whole = np.array(
+            [self._is_whole(header.first + i, record) for i, record in enumerate(records)], bool
+        )
+        self.num_damaged += int(count - whole.sum())
+        rows = records[:, : self._width * _FLOAT_BYTES].copy().view(np.float64)
+        for first, last in _runs(whole):
+            yield header.first + first, rows[first:last]
+        self.num_added = header.first + count
+        if is_last:
+            self._segment_first = header.first
+            self._segment = path.open("ab", buffering=0)
+
+    def _parse_header(self, path: Path, line: bytes) -> LogHeader:
+        try:
+            header = parse_mapping(json.loads(line[:_MAX_HEADER_BYTES]), LogHeader, str(path))
+        except (ValueError, ConfigError) as error:
+            raise TransitionLogError(
+                f"{path} does not begin as a transition log does ({error}); move it away"
+            ) from error
+        found = (header.format, header.obs_dim, header.action_dim, header.task_fingerprint)
+        wanted = (FORMAT, self.obs_dim, self.action_dim, self._task_fingerprint)
+        if found != wanted:
+            raise TransitionLogError(
+                f"{path} holds transitions of another task or format (format, obs_dim, action_dim,"
+                f" fingerprint {found}), expected {wanted}; give this robot a folder of its own"
+            )
+        return header
+
+    def _segment_for_next(self) -> BinaryIO:
+        num_in_segment = self.num_added - self._segment_first
+        if self._segment is not None and num_in_segment < self._records_per_segment:
+            return self._segment
+        if self._segment is not None:
+            self.sync()
+            self._segment.close()
+            self._segment = None
+        header = LogHeader(
+            format=FORMAT,
+            obs_dim=self.obs_dim,
+            action_dim=self.action_dim,
+            task_fingerprint=self._task_fingerprint,
+            first=self.num_added,
+        )
+        path = self.folder / f"segment-{self.num_added:012d}.log"
+        with disk_errors_as(TransitionLogError, path):
+            self._segment = _begin_segment(path, json.dumps(to_mapping(header)).encode() + b"\n")
+        self._segment_first = self.num_added
+        self._forget_oldest()
+        return self._segment
+
+    def _forget_oldest(self) -> None:
+        """Remove segments of which every transition is older than the newest `capacity`."""
+        firsts = [(int(path.stem.partition("-")[2]), path) for path in self._segments()]
+        for (_, path), (next_first, _) in pairwise(firsts):
+            if next_first <= self.num_added - self._capacity:
+                path.unlink()
+
+    def _encode(self, number: int, row: NDArray[np.float64]) -> bytes:
+        payload = row.tobytes()
+        return payload + _checksum(number, payload)
+
+    def _is_whole(self, number: int, record: NDArray[np.uint8]) -> bool:
+        payload, checksum = record[:-_CHECKSUM_BYTES], record[-_CHECKSUM_BYTES:]
+        return _checksum(number, payload.tobytes()) == checksum.tobytes()
+
+
+def _begin_segment(path: Path, header: bytes) -> BinaryIO:
+    segment = path.open("ab", buffering=0)
+    try:
+        append_or_undo(segment, header)
+    except OSError:
+        segment.close()
+        raise
+    return segment
+
+
+def _checksum(number: int, payload: bytes) -> bytes:
+    """Return four bytes that also tell a record at a wrong place."""
+    return zlib.crc32(payload, number & 0xFFFFFFFF).to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def _runs(whole: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of each unbroken run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], whole, [False])).astype(np.int8)))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

@@ -1,0 +1,82 @@
+"""What a demonstration needs of ROS 2: nodes as processes, in a domain of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sac_ros.errors import InputError
+from sim_training.demos.ros_domain import DEMO_DOMAINS, claim_domain
+
+
+class DemoError(InputError):
+    """A process of a demonstration failed."""
+
+
+def require_rclpy() -> None:
+    """Raise DemoError now rather than after a training."""
+    probe = "import rclpy"
+    if subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode != 0:
+        raise DemoError(
+            "rclpy is not installed; source your ROS 2 installation, or: pip install 'sac_ros[ros]'"
+        )
+
+
+@contextmanager
+def node_process(program: str, logs: Path, *parameters: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of our nodes as a process, and end it with the block."""
+    start = f"from sac_ros.nodes.process.executables import {program}; {program}()"
+    arguments = [item for parameter in parameters for item in ("-p", parameter)]
+    with (logs / f"{program}.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", start, "--ros-args", *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C comes to us alone, so that the robot can be stopped before it goes.
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(5.0)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+@contextmanager
+def own_environment(*, confined: bool = False) -> Iterator[None]:
+    """Keep the nodes on this machine, in a ROS domain of their own, unless told otherwise.
+
+    `confined`: on this machine in any case, because of what they are put through.
+    """
+    domain, claim = claim_domain(DEMO_DOMAINS)
+    defaults = {
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with claim:
+        for name, value in defaults.items():
+            os.environ.setdefault(name, value)
+        if confined:
+            os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+        yield
+
+
+def last_line(logs: Path, *programs: str) -> str:
+    """Return the last problem that one of these programs had, the first's before the others'."""
+    for program in programs:
+        log = logs / f"{program}.log"
+        lines = log.read_text().strip().splitlines() if log.exists() else []
+        problems = [line for line in lines if "[INFO]" not in line]
+        if problems:
+            return problems[-1]
+    return "no node said why"

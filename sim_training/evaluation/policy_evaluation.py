@@ -1,0 +1,70 @@
+"""Run an exported policy in its task's environment, in the same onnxruntime session as on a robot.
+
+Torch is not needed. Shapes: O obs_dim, A action_dim.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.task.task_spec import TaskSpec
+from sim_training.environments.box_env import BoxEnv
+from sim_training.evaluation.rollout import Episode, evaluation_seeds, run_episodes
+from sim_training.evaluation.video import RENDER_MODE, VideoError, VideoRecording, choose_renderer
+from sim_training.robot.perturbation import NOMINAL, Perturbation
+
+
+def evaluate_policy(policy: OnnxPolicy, *, num_episodes: int, seed: int) -> list[float]:
+    """Return the undiscounted return of each episode under the most likely action."""
+    episodes = run_policy(policy, policy.mode, num_episodes=num_episodes, seed=seed, video=None)
+    return [episode.episode_return for episode in episodes]
+
+
+def run_policy(
+    policy: OnnxPolicy,
+    act: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    *,
+    num_episodes: int,
+    seed: int,
+    video: Path | None,
+    perturbation: Perturbation = NOMINAL,
+) -> list[Episode]:
+    """Run whole episodes of the policy's task with `act`, obs [O] to action [A]; film the first."""
+    env = _make_env(policy.task, video, perturbation)
+    seeds = evaluation_seeds(seed, 0, num_episodes)
+    episodes = []
+    with contextlib.closing(env), contextlib.ExitStack() as stack:
+        after_step = None
+        if video is not None:
+            recording = stack.enter_context(
+                VideoRecording(video, 1.0 / policy.task.control_period_s)
+            )
+            after_step = functools.partial(recording.film, env)
+        for episode_seed in seeds:
+            episodes += run_episodes(
+                [env], lambda obs: act(obs[0])[None], [episode_seed], after_step
+            )
+            after_step = None
+    return episodes
+
+
+def _make_env(task: TaskSpec, video: Path | None, perturbation: Perturbation) -> BoxEnv:
+    if video is not None:
+        choose_renderer()
+    # Imported now, not above: it imports MuJoCo, which chooses its renderer at that moment.
+    try:
+        from sim_training.environments.env import make_env
+    except (AttributeError, ImportError, RuntimeError) as error:
+        if video is None:
+            raise
+        raise VideoError(
+            f"MuJoCo cannot render with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); set it"
+            " to egl, osmesa or glfw, whichever works here, or leave out --video"
+        ) from error
+    return make_env(task, None if video is None else RENDER_MODE, perturbation)

@@ -1,0 +1,62 @@
+"""A compiled MuJoCo model, made into the model of a robot that differs from it."""
+
+import mujoco
+import numpy as np
+
+from sim_training.robot.perturbation import Perturbation
+
+FRICTION_SLIDING = 0
+"""Column of MuJoCo's geom_friction; torsion and rolling are left as they are."""
+
+ONE_DOF_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+
+
+class PerturbedModel:
+    """A compiled model that can be made another robot's again and again."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        self._model, self._data = model, data
+        # Views of what perturbations change, and what it was.
+        views = (
+            model.opt.gravity,
+            model.geom_friction,
+            model.pair_friction,
+            model.body_mass,
+            model.body_inertia,
+            model.actuator_gainprm,
+            model.actuator_biasprm,
+            model.dof_damping,
+            model.jnt_range,
+        )
+        self._nominal = [(view, view.copy()) for view in views]
+
+    def become(self, perturbation: Perturbation) -> None:
+        """Change the model from what its file says; leaves the data at the model's start pose."""
+        for view, nominal in self._nominal:
+            view[:] = nominal
+        _perturb(self._model, self._data, perturbation)
+
+
+def _perturb(model: mujoco.MjModel, data: mujoco.MjData, perturbation: Perturbation) -> None:
+    model.opt.gravity[:] *= perturbation.gravity
+    model.geom_friction[:, FRICTION_SLIDING] *= perturbation.friction
+    model.pair_friction[:, :2] *= perturbation.friction  # both tangential directions of a pair
+    model.body_mass[:] *= perturbation.body_mass
+    model.body_inertia[:] *= perturbation.body_mass
+    # Of a servo the bias holds the other half of its stiffness; of a motor it is zero.
+    model.actuator_gainprm[:] *= perturbation.actuator_gain
+    model.actuator_biasprm[:] *= perturbation.actuator_gain
+    model.dof_damping[:] *= perturbation.joint_damping
+    _narrow_joints(model, perturbation.joint_range)
+    # MuJoCo keeps quantities derived from mass and inertia, which would stay the old ones.
+    mujoco.mj_setConst(model, data)
+
+
+def _narrow_joints(model: mujoco.MjModel, factor: float) -> None:
+    """Move the limits of hinges and slides towards the start pose, and never past it."""
+    for joint in np.flatnonzero(model.jnt_limited):
+        if model.jnt_type[joint] not in ONE_DOF_JOINTS:
+            continue
+        low, high = model.jnt_range[joint]
+        start = float(np.clip(model.qpos0[model.jnt_qposadr[joint]], low, high))
+        model.jnt_range[joint] = start + factor * (low - start), start + factor * (high - start)

@@ -1,0 +1,363 @@
+"""A MuJoCo robot that speaks ROS 2: the stand-in for hardware, true to the simulator."""
+
+import time
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from sac_ros.errors import InputError
+from sac_ros.nodes.messages.command_message import CommandMessageError, command_from_message
+from sac_ros.nodes.messages.message_conversion import message_class
+from sac_ros.nodes.messages.sensor_message import sensor_message
+from sac_ros.nodes.process.node_process import StandaloneNode, run_process
+from sac_ros.nodes.process.parameter_table import (
+    SEED_RANGE,
+    Parameter,
+    count,
+    declare,
+    flag,
+    number,
+    text,
+)
+from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.robot.mujoco_robot import MujocoRobot
+from sim_training.robot.perturbation import Perturbation
+from sim_training.robot_node.learner_pace import pace_for
+
+# Reliable, as joint_state_broadcaster does it: every kind of subscriber hears it.
+STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+CLOCK_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+LOG_INTERVAL_S = 2.0
+MAX_CATCH_UP_S = 0.1
+"""A pause longer than this is not made up for: the simulation falls behind, and says so."""
+PATIENCE_S = 1.0
+"""How long a robot that waits for commands waits for one."""
+
+# How this robot differs from its model; see sim_training/robot/perturbation.py.
+DIFFERENCES = (
+    Parameter("gravity", 1.0, "Factor on the gravitational acceleration.", (0.0, 100.0)),
+    Parameter("friction", 1.0, "Factor on the sliding friction of every geom.", (0.0, 100.0)),
+    Parameter("body_mass", 1.0, "Factor on mass and inertia of every body.", (1e-3, 1e3)),
+    Parameter(
+        "actuator_gain", 1.0, "Factor on what every actuator makes of its command.", (1e-3, 1e3)
+    ),
+    Parameter("joint_damping", 1.0, "Factor on the damping of every joint.", (0.0, 1e3)),
+    Parameter(
+        "joint_range",
+        1.0,
+        "Factor on each joint limit's distance from the start pose.",
+        (1e-3, 1e3),
+    ),
+    Parameter(
+        "command_delay_steps",
+        0,
+        "Control steps between a command's arrival and its effect.",
+        (0, 100),
+    ),
+    Parameter("command_delay_s", 0.0, "The same in s, added to it.", (0.0, 10.0)),
+    Parameter(
+        "observation_delay_s",
+        0.0,
+        "Age in s of what the sensors say when it is published; its stamp is as old.",
+        (0.0, 10.0),
+    ),
+    Parameter(
+        "observation_noise",
+        0.0,
+        "Standard deviation of the noise on each position in rad or m, on each velocity in rad/s or"
+        " m/s, and on what other sensors measure, in its unit; orientations have none.",
+        (0.0, 1e3),
+    ),
+    Parameter("push_force_n", 0.0, "Greatest force in N on a random body, for 0.1 s.", (0.0, 1e6)),
+)
+PARAMETERS = (
+    Parameter("task", "", "Task name, or path of a task .yaml."),
+    Parameter("seed", 0, "Seed of the start poses.", SEED_RANGE),
+    Parameter(
+        "publish_clock",
+        True,
+        "Publish simulated time on /clock, and stamp by it. Without, messages are stamped by the"
+        " system's clock, as a real robot's are.",
+    ),
+    Parameter("real_time_factor", 1.0, "Simulated seconds for each real second.", (0.01, 100.0)),
+    Parameter(
+        "waits_for_command",
+        False,
+        "Let simulated time stand still until the command of each control period has come, for 1 s"
+        " at most: a busy machine then changes no result.",
+    ),
+    Parameter(
+        "waits_for_learner",
+        "",
+        "Learner node, such as learner_node, for whose updates simulated time slows down, so that"
+        " the update-to-data ratio is kept.",
+    ),
+    Parameter(
+        "command_timeout_s",
+        0.5,
+        "Simulated time in s without a command after which the safe command is applied.",
+        (0.0, 60.0),
+    ),
+    *DIFFERENCES,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensorPublisher:
+    """A topic of the task that is no JointState, and what it brings."""
+
+    publisher: "Publisher[Any]"  # in quotes: not generic in Jazzy
+    type: str
+    readings: Mapping[str, str]
+    """Names of the readings, by the fields of the message."""
+
+
+class SimRobotNode(StandaloneNode):
+    """Steps a MuJoCo model in real time, publishes joints and sensors, takes commands.
+
+    Until the first command after a start or a reset it stands still at its start pose, as
+    Gymnasium's environments do; when commands stop coming it gets the task's safe command.
+
+    Stamps are simulated time, which /clock publishes too: a simulation that stumbles falls behind
+    real time, and who follows /clock does not notice. Without /clock they are a driver's: real
+    time, in which a robot that stood still for a moment has stood still.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("sim_robot")
+        declare(self, PARAMETERS)
+        self._command: NDArray[np.float64] = np.zeros(0)
+        self._is_held = True
+        self._num_steps = 0
+        self._last_command_step = 0
+        self._commanded_until_step = 0
+        self._pace = 1.0
+        self._waiting_since_s: float | None = None
+
+    def start(self) -> None:
+        """Load the model, connect, and begin to step; raise InputError for a wrong parameter."""
+        task = _read_task(self)
+        perturbation = _read_perturbation(self)
+        self._robot = MujocoRobot(task, perturbation)
+        self._rng = np.random.default_rng(count(self, "seed"))
+        self._robot.reset(self._rng)
+        self._real_time_factor = number(self, "real_time_factor")
+        publishes_clock = flag(self, "publish_clock")
+        if not publishes_clock:
+            _refuse_another_pace(self)
+        self._command_timeout_s = number(self, "command_timeout_s")
+        self._action = task.action
+        self._safe_command = np.array(task.action.safe_command)
+        self._low, self._high = np.array(task.action.low), np.array(task.action.high)
+        self._command = self._safe_command
+        self._state = JointState(name=list(self._robot.joint_names))
+        self._observation_delay_s = perturbation.observation_delay_s
+        # The one absolute name: rclpy's simulated time listens to /clock and nowhere else. Before
+        # the joints: who hears those has then discovered the clock that they are stamped with.
+        self._clocks = (
+            self.create_publisher(ClockMessage, "/clock", CLOCK_QOS) if publishes_clock else None
+        )
+        joint_topics = {reading.topic for reading in task.readings if reading.is_of_joints}
+        self._states = [
+            self.create_publisher(JointState, topic, STATE_QOS)
+            for topic in sorted(joint_topics) or ["joint_states"]
+        ]
+        self._sensors = _sensor_publishers(self, task)
+        self.create_subscription(
+            message_class(task.action.type), task.action.topic, self._on_command, COMMAND_QOS
+        )
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self._waits_for_command = flag(self, "waits_for_command")
+        self._learner = text(self, "waits_for_learner")
+        if self._learner:
+            self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._go_on_from_now()
+        self.create_timer(
+            self._robot.timestep_s / self._real_time_factor,
+            self._on_timer,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self.get_logger().info(
+            f"robot of task {task.name!r} with joints {list(self._robot.joint_names)}, a physics"
+            f" step every {self._robot.timestep_s} s, at {self._real_time_factor} x real time;"
+            f" {perturbation}"
+        )
+
+    def _on_timer(self) -> None:
+        """Take every physics step that is due by now, and publish each."""
+        elapsed_s = (time.monotonic() - self._started_s) * self._real_time_factor * self._pace
+        due = self._steps_at_start + int(elapsed_s / self._robot.timestep_s)
+        behind_s = (due - self._num_steps) * self._robot.timestep_s
+        if behind_s / (self._real_time_factor * self._pace) > MAX_CATCH_UP_S:
+            self.get_logger().warning(
+                "slower than asked for: simulated time falls behind"
+                if self._clocks
+                else f"slower than real time: stood still for {behind_s:.3f} s",
+                throttle_duration_sec=LOG_INTERVAL_S,
+            )
+            self._go_on_from_now()
+            due = self._num_steps + 1
+        while self._num_steps < due:
+            if self._must_wait():
+                self._go_on_from_now()
+                return
+            self._step()
+
+    def _go_on_from_now(self) -> None:
+        """Let no step be due before now."""
+        self._started_s = time.monotonic()
+        self._steps_at_start = self._num_steps
+
+    def _must_wait(self) -> bool:
+        """Say whether the command of this control period is still to come, and is worth a wait.
+
+        A policy that is late then finds the robot where it saw it, on however busy a machine.
+        """
+        has_come = self._num_steps < self._commanded_until_step
+        if not self._waits_for_command or self._is_held or has_come:
+            self._waiting_since_s = None
+            return False
+        now_s = time.monotonic()
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        return now_s - self._waiting_since_s < PATIENCE_S
+
+    def _step(self) -> None:
+        self._num_steps += 1
+        if not self._is_held:
+            silent_s = (self._num_steps - self._last_command_step) * self._robot.timestep_s
+            if silent_s > self._command_timeout_s:
+                self._command = self._safe_command
+                self.get_logger().warning(
+                    f"no command for {self._command_timeout_s} s: safe command",
+                    throttle_duration_sec=LOG_INTERVAL_S,
+                )
+            self._robot.set_command(self._command)
+            self._robot.step()
+        self._publish()
+
+    def _publish(self) -> None:
+        self._state.header.stamp = self._stamp(self._observation_delay_s)
+        self._state.position = array("d", self._robot.position)
+        self._state.velocity = array("d", self._robot.velocity)
+        self._state.effort = array("d", self._robot.effort)
+        # Before the joints, whose arrival is what a policy acts on.
+        for sensor in self._sensors:
+            values = {field: self._robot.sensor(name) for field, name in sensor.readings.items()}
+            message = sensor_message(sensor.type, values, self._state.header.stamp)
+            sensor.publisher.publish(message)
+        for publisher in self._states:
+            publisher.publish(self._state)
+        # After the state: a node that ticks on this time then acts on what belongs to it.
+        if self._clocks is not None:
+            self._clocks.publish(ClockMessage(clock=self._stamp()))
+
+    def _stamp(self, age_s: float = 0.0) -> Time:
+        """Return simulated time, or earlier; it goes on while the robot is held or reset.
+
+        Where nobody can know simulated time, a robot stamps by the system's clock: else a pause
+        of this process would make every later message look held up on its way, for good.
+        """
+        if self._clocks is None:
+            nanoseconds = self.get_clock().now().nanoseconds - round(age_s * 1e9)
+        else:
+            # From the observation's delay on: no stamp may be zero, which means that there is none.
+            time_s = self._num_steps * self._robot.timestep_s + self._observation_delay_s
+            nanoseconds = round((time_s - age_s) * 1e9)
+        return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+    def _on_command(self, message: object) -> None:
+        try:
+            command = command_from_message(self._action, message)
+        except CommandMessageError as error:
+            self.get_logger().warning(
+                f"ignored a command: {error}", throttle_duration_sec=LOG_INTERVAL_S
+            )
+            return
+        # Motors have limits too, whatever they are asked for.
+        self._command = np.clip(command, self._low, self._high)
+        self._last_command_step = self._num_steps
+        self._is_held = False
+        # Each is good for one control period, which begins where the last one ends: a policy that
+        # acts a little early would else be waited for before its own next period has passed.
+        period = self._robot.steps_per_control
+        begin = max(self._commanded_until_step, self._num_steps)
+        self._commanded_until_step = min(begin, self._num_steps + period) + period
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == f"{self._learner}: learning":
+                self._pace = pace_for({item.key: item.value for item in status.values})
+                self._go_on_from_now()
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._robot.reset(self._rng)
+        self._command = self._safe_command
+        self._commanded_until_step = 0
+        self._is_held = True
+        response.success = True
+        response.message = "at a start pose; held until the first command"
+        return response
+
+
+def _read_task(node: Node) -> TaskSpec:
+    name = text(node, "task")
+    if not name:
+        raise InputError("parameter 'task' is empty; give a task name or .yaml file")
+    return load_task(name)
+
+
+def _sensor_publishers(node: Node, task: TaskSpec) -> tuple[SensorPublisher, ...]:
+    fields: dict[tuple[str, str], dict[str, str]] = {}
+    for reading in task.readings:
+        if not reading.is_of_joints:
+            fields.setdefault((reading.topic, reading.type), {})[reading.field] = reading.name
+    return tuple(
+        SensorPublisher(
+            publisher=node.create_publisher(message_class(type_name), topic, STATE_QOS),
+            type=type_name,
+            readings=readings,
+        )
+        for (topic, type_name), readings in fields.items()
+    )
+
+
+def _refuse_another_pace(node: Node) -> None:
+    """Refuse, for a robot without /clock, whatever makes its time another one than ours."""
+    expected = {"real_time_factor": 1.0, "waits_for_command": False, "waits_for_learner": ""}
+    for name, value in expected.items():
+        found = node.get_parameter(name).value
+        if found != value:
+            raise InputError(
+                f"{name} is {found} with publish_clock false: without /clock nobody could tell how"
+                " fast time passes; leave publish_clock true and give the policy node"
+                " use_sim_time:=true"
+            )
+
+
+def _read_perturbation(node: Node) -> Perturbation:
+    found = {row.name: node.get_parameter(row.name).value for row in DIFFERENCES}
+    try:
+        return Perturbation(**found)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def main() -> int:
+    """Run until SIGINT or SIGTERM; return the exit status."""
+    return run_process(SimRobotNode)

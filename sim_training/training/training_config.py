@@ -1,0 +1,149 @@
+"""Everything that one training run is told; RUN/config.yaml maps to it one to one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from sac_ros.sac.compute.execution import Execution
+from sac_ros.sac.compute.precision import has_fast_bfloat16
+from sac_ros.sac.config.algorithm_config import AlgorithmConfig, AlgorithmName, algorithm_of
+from sac_ros.sac.config.sac_config import SACConfig
+from sac_ros.task.strict_yaml import ConfigError, to_mapping
+from sac_ros.task.task_spec import TaskSpec, load_task
+from sim_training.environments.env import gymnasium_task
+from sim_training.robot.domain_randomization import DomainRandomization
+from sim_training.robot.perturbation import Perturbation
+
+FREE_TO_CHANGE = frozenset(
+    {"steps", "eval_every", "eval_episodes", "checkpoint_every", "log_every", "stop_at_return"}
+)
+"""Settings that a resumed run may change: none of them alters what a step computes."""
+
+MAX_THREADS = 256
+"""More than any update is divided among; torch ends in a traceback where the system has no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One run of SAC in simulation."""
+
+    task: str | None = None
+    """Name of a task (inverted_pendulum, half_cheetah, hopper, walker2d), or a task file."""
+    env: str | None = None
+    """Instead of a task: id of a Gymnasium environment with Box observation."""
+    algorithm: AlgorithmName = "sac"
+    """Which SAC: of 2019 with a learned temperature, v1 of 2018 with a state value, or discrete."""
+    steps: int = 1_000_000
+    """Environment steps in total, over all environments."""
+    seed: int = 1
+    """Of networks, noise, replay sampling and environments: the same seed, the same run."""
+    num_envs: int = 1
+    """Environments stepped together, each contributing one step."""
+    eval_every: int = 10_000
+    """Environment steps between evaluations; one more follows the last step."""
+    eval_episodes: int = 10
+    """Episodes of each evaluation, with the most likely action in an environment of its own."""
+    stop_at_return: float | None = None
+    """End as soon as two evaluations in a row reach this return in their worst episode."""
+    checkpoint_every: int = 10_000
+    """Environment steps between checkpoints; Ctrl-C and the end write one too."""
+    log_every: int = 1_000
+    """Environment steps between two points of the loss curves."""
+    device: str = "cpu"
+    """Where networks live, as torch names it: cpu, cuda, cuda:1."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of matrix products in hidden layers; auto is bfloat16 where the processor is good at it."""
+    compiled: bool = True
+    """Whether each update runs as one compiled function; the first takes up to a minute longer."""
+    threads: int | Literal["auto"] = "auto"
+    """Threads of an update; auto goes on measuring which number is the fastest at the moment."""
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    """Another robot than the model describes, to train and to evaluate on."""
+    randomization: DomainRandomization = field(default_factory=DomainRandomization)
+    """Ranges of the robots to train on, another one each episode; evaluations have none of it."""
+    sac: AlgorithmConfig = field(default_factory=SACConfig)
+    """The algorithm's hyperparameters."""
+
+    def __post_init__(self) -> None:
+        """Refuse, by name, a value that cannot work."""
+        for name in (
+            "steps", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "log_every",
+            "threads",
+        ):  # fmt: skip
+            if getattr(self, name) != "auto" and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.threads != "auto" and self.threads > MAX_THREADS:
+            raise ValueError(f"threads must be at most {MAX_THREADS}, got {self.threads}")
+        if self.algorithm != (given := algorithm_of(self.sac)):
+            raise ValueError(
+                f"algorithm is {self.algorithm}, but its hyperparameters are those of {given}"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2^32), got {self.seed}")
+        if self.stop_at_return is not None and not math.isfinite(self.stop_at_return):
+            raise ValueError(f"stop_at_return must be finite, got {self.stop_at_return}")
+        if self.num_envs > self.sac.buffer_capacity:
+            raise ValueError(
+                f"num_envs must be at most buffer_capacity ({self.sac.buffer_capacity}),"
+                f" got {self.num_envs}"
+            )
+
+
+def execution_of(config: TrainingConfig) -> Execution:
+    """Return how the run's learner computes; raise ConfigError for a device that is not here."""
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise ConfigError(f"device {config.device!r} is unknown; use cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {config.device!r} is not supported; use cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device {config.device!r} is not available, there are {torch.cuda.device_count()} CUDA"
+            " devices here; use --device cpu"
+        )
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    return Execution(device=config.device, precision=precision, compiled=config.compiled)
+
+
+def task_of(config: TrainingConfig) -> TaskSpec:
+    """Return the task that is trained: a task file's, or one made up for a Gymnasium id."""
+    if config.task is not None and config.env is None:
+        return load_task(config.task)
+    if config.env is not None and config.task is None:
+        return gymnasium_task(config.env)
+    given = "neither" if config.task is None else "both"
+    raise ConfigError(
+        f"{given} of task and env given, expected exactly one: --task half_cheetah, or"
+        " --env Pendulum-v1"
+    )
+
+
+def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -> None:
+    """Raise ConfigError if a resumed run would compute something else than the one it goes on."""
+    before, now = flat_settings(to_mapping(stored)), flat_settings(to_mapping(wanted))
+    changes = [
+        f"{name} was {before[name]} and is now {now[name]}"
+        for name in before
+        if before[name] != now[name] and name not in FREE_TO_CHANGE
+    ]
+    if changes:
+        raise ConfigError(
+            f"{where} cannot go on with other settings: {', '.join(changes)}; drop these options"
+            " to resume, or train anew in another --out"
+        )
+
+
+def flat_settings(value: object, prefix: str = "") -> dict[str, object]:
+    """Return nested settings as one level: {"sac": {"tau": 0.1}} is {"sac.tau": 0.1}."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        flat.update(flat_settings(item, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

@@ -1,0 +1,214 @@
+"""A hyperparameter search: a study and the trials that it trains."""
+
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+import yaml
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from sac_ros.errors import InputError
+from sac_ros.sac.config.algorithm_config import AlgorithmConfig, AlgorithmName
+from sac_ros.task.strict_yaml import to_mapping
+from sim_training.terminal.stop_request import StopRequest
+from sim_training.terminal.text_file import replace_text
+from sim_training.training.run_folder import RunFolder
+from sim_training.tuning.search_space import (
+    SearchSpace,
+    suggest,
+    with_values,
+)
+from sim_training.tuning.study import (
+    FAILURE,
+    RUN,
+    best_trial,
+    finished_trials,
+    open_study,
+    requeue_interrupted,
+    write_results,
+)
+from sim_training.tuning.trial_process import TrialProcess
+
+POLL_S = 0.2
+
+
+GIVE_UP_AFTER = 3
+"""Trials, the very first ones, that fail: then it is not the hyperparameters."""
+
+
+class TuningError(InputError):
+    """The search cannot go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings:
+    """What one search is told; OUT/tune.yaml maps to it one to one."""
+
+    task: str | None = None
+    """Name of a task, or a task file."""
+    env: str | None = None
+    """Instead of a task: id of a Gymnasium environment."""
+    algorithm: AlgorithmName = "sac"
+    """Which SAC, as in `sac-ros train`."""
+    trials: int = 30
+    """How many settings to try in all, those of an interrupted search included."""
+    steps: int = 50_000
+    """Environment steps of each trial."""
+    evaluations: int = 10
+    """Of each trial; after each one it is compared with the others at the same step, and stopped if
+    it is below their median. Never in the first third of its steps."""
+    eval_episodes: int = 10
+    """Episodes of each evaluation; the mean return of the last one is what is maximised."""
+    seed: int = 1
+    """Of the search; each trial trains with a seed of its own, so that no lucky one wins all."""
+    config: Path | None = None
+    """YAML file of the hyperparameters that are not searched, such as config/sac.yaml."""
+    space: Path | None = None
+    """YAML file of what to search; None means the package's config/search_space.yaml."""
+    train_options: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
+    """What stood after --, for every trial's `sac-ros train`."""
+
+    def __post_init__(self) -> None:
+        """Refuse, by name, what cannot be searched."""
+        for name in ("trials", "steps", "evaluations", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.evaluations > self.steps:
+            raise ValueError(f"evaluations must be at most steps, got {self.evaluations}")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must be in [0, 2^31), got {self.seed}")
+
+
+class Search:
+    """A study and the trainings it has under way."""
+
+    def __init__(
+        self, settings: TuneSettings, base: AlgorithmConfig, space: SearchSpace, out: Path
+    ) -> None:
+        self._settings = settings
+        self._base = base
+        self._space = space
+        self._out = out
+        self._study: Study = open_study(
+            out / "study.journal", settings.seed, warmup_steps=settings.steps // 3
+        )
+        self._running: list[tuple[Trial, TrialProcess]] = []
+
+    def run(self, jobs: int) -> int:
+        """Try until all trials are done or a signal comes; return the exit status."""
+        again = requeue_interrupted(self._study)
+        if again:
+            print(f"going on with {again} interrupted trial{'s' * (again > 1)}", flush=True)
+        try:
+            with StopRequest() as stop:
+                while stop.received is None and (self._num_left() > 0 or self._running):
+                    while len(self._running) < min(jobs, self._num_left()):
+                        self._start()
+                    time.sleep(POLL_S)
+                    for trial, process in list(self._running):
+                        self._watch(trial, process)
+        finally:
+            # Their trials stay "running" in the study: that is how a resumed search finds them.
+            for _, process in self._running:
+                process.stop()
+        if stop.received is not None:
+            print(
+                f"stopped by {stop.received.name}, everything is saved; go on with:"
+                f" sac-ros tune --out {shlex.quote(str(self._out))} --resume"
+            )
+            return stop.exit_status
+        return self._conclude()
+
+    def _num_left(self) -> int:
+        """Return how many trials are still to be finished."""
+        return self._settings.trials - len(finished_trials(self._study))
+
+    def _start(self) -> None:
+        trial = self._study.ask()
+        values = suggest(trial, self._space, self._base)
+        name = f"trial_{trial.number:04d}"
+        folder = RunFolder(self._out / trial.user_attrs.get(RUN, name))
+        trial.set_user_attr(RUN, folder.path.name)
+        hyperparameters = to_mapping(with_values(self._base, values, "the study"))
+        config = folder.path.with_suffix(".yaml")
+        replace_text(config, yaml.safe_dump(hyperparameters, sort_keys=False))
+        settings = self._settings
+        problem = ("--task", settings.task) if settings.task else ("--env", str(settings.env))
+        every = str(max(1, settings.steps // settings.evaluations))
+        # The number in the folder's name: a trial that goes on keeps the seed it began with.
+        seed = settings.seed + int(folder.path.name.rpartition("_")[2])
+        options = (
+            *(str(word) for word in problem),
+            *("--algorithm", settings.algorithm, "--config", str(config), "--seed", str(seed)),
+            *("--steps", str(settings.steps), "--eval-every", every, "--checkpoint-every", every),
+            # A core for each job: two threads on two busy cores are slower than one.
+            *("--eval-episodes", str(settings.eval_episodes), "--threads", "1"),
+            *settings.train_options,
+        )
+        self._running.append((trial, TrialProcess(folder, options)))
+        tried = ", ".join(f"{name} {_short(value)}" for name, value in values.items())
+        print(f"trial {trial.number} trains in {folder.path}: {tried}", flush=True)
+
+    def _watch(self, trial: Trial, process: TrialProcess) -> None:
+        """Report new evaluations to the study; finish the trial if it has ended or is hopeless."""
+        # Before the evaluations, so that none of a process that has just ended is missed.
+        status = process.exit_status
+        for step, return_mean in process.new_evaluations():
+            trial.report(return_mean, step)
+            if status is None and trial.should_prune():
+                process.stop()
+                self._finish(trial, process, TrialState.PRUNED, f"pruned at step {step}")
+                return
+        if status == 0:
+            self._finish(trial, process, TrialState.COMPLETE, "complete")
+        elif status is not None:
+            trial.set_user_attr(FAILURE, process.last_words())
+            self._finish(trial, process, TrialState.FAIL, f"failed: {process.last_words()}")
+            self._refuse_hopelessness(process)
+
+    def _finish(self, trial: Trial, process: TrialProcess, state: TrialState, words: str) -> None:
+        self._running.remove((trial, process))
+        last = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        value = last[max(last)] if last else None
+        self._study.tell(trial, value if state is TrialState.COMPLETE else None, state=state)
+        write_results(self._study, self._space, self._base, self._out)
+        best = best_trial(self._study)
+        print(
+            f"trial {trial.number} {words}, return {_short(value)};"
+            f" {len(finished_trials(self._study))} of {self._settings.trials} done, best"
+            f" {'none yet' if best is None else f'{best.value:.1f} of trial {best.number}'}",
+            flush=True,
+        )
+
+    def _refuse_hopelessness(self, process: TrialProcess) -> None:
+        finished = finished_trials(self._study)
+        if len(finished) >= GIVE_UP_AFTER and all(FAILURE in t.user_attrs for t in finished):
+            raise TuningError(
+                f"the first {len(finished)} trials failed, the last one with:"
+                f" {process.last_words()}; its log is {process.log}"
+            )
+
+    def _conclude(self) -> int:
+        best = best_trial(self._study)
+        write_results(self._study, self._space, self._base, self._out)
+        if best is None:
+            print(f"no trial was completed; see {self._out / 'trials.csv'}")
+            return 1
+        settings = self._settings
+        problem = ["--task", settings.task] if settings.task else ["--env", str(settings.env)]
+        train = shlex.join(
+            [
+                *("sac-ros", "train", *(str(word) for word in problem)),
+                *("--algorithm", settings.algorithm, "--config", str(self._out / "best.yaml")),
+            ]
+        )
+        print(f"best: trial {best.number}, return {best.value:.1f}; train with it: {train}")
+        return 0
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
