@@ -13,7 +13,7 @@ from sim_training.demos.ros_domain import TEST_DOMAINS, claim_domain
 # Set by `make test`: a missing rclpy, or a skipped test, is then a failure.
 REQUIRE_ROS = "SAC_ROS_REQUIRE_ROS"
 # The one file that needs what PyPI does not have: ROS 2's launch.
-MAY_SKIP = "tests/test_launch_files.py"
+MAY_SKIP = "tests/package/test_launch_files.py"
 
 
 class SkipWatch:

@@ -15,7 +15,7 @@ from benchmarks.untrained_run import write_untrained_run
 from sac_ros.nodes.messages.message_conversion import transition_message
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.nodes.recorders.embedded_node import EmbeddedNode
-from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_status import PolicyStatus
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sac_ros.task.transition import Transition
 from sim_training.demos.demo_nodes import DemoError, node_process, own_environment

@@ -26,9 +26,14 @@ from sac_ros.nodes.messages.message_conversion import transition_from_message, t
 from sac_ros.nodes.messages.message_stamp import stamp_s
 from sac_ros.nodes.messages.sensor_readings import SensorReadings
 from sac_ros.policy.control_loop import ControlLoop
-from sac_ros.policy.policy_status import PolicyStatus
-from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader, open_update, pack_update
 from sac_ros.policy.safety_filter import SafetyFilter
+from sac_ros.policy.updates.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_update import (
+    PolicyUpdate,
+    UpdateHeader,
+    open_update,
+    pack_update,
+)
 from sac_ros.task.observation import ObservationError
 from sac_ros.task.robot_description import joint_limits_of_urdf
 from sac_ros.task.task_spec import load_task

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from sac_ros.policy.delay_measurement import DelayMeasurement
+from sac_ros.policy.delay.delay_measurement import DelayMeasurement
 from sim_training.robot.perturbation import Perturbation
 
 Range = tuple[float, float]

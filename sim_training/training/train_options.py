@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import AvoidSubcommands
 
-from sac_ros.policy.delay_measurement import read_delays
+from sac_ros.policy.delay.delay_measurement import read_delays
 from sac_ros.sac.config.algorithm_config import CONFIGS
 from sac_ros.task.strict_yaml import ConfigError, read_yaml
 from sim_training.robot.domain_randomization import DomainRandomization

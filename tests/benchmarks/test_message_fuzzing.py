@@ -12,7 +12,7 @@ from benchmarks.faults.garbage_over_dds import send_garbage
 from benchmarks.faults.garbage_to_learner import send_garbage_to_learner
 from benchmarks.faults.message_fuzzers import BATCH_KINDS, judge_batch
 from benchmarks.faults.message_fuzzing import CLEAN
-from sac_ros.policy.policy_status import PolicyStatus, PolicyStatusError
+from sac_ros.policy.updates.policy_status import PolicyStatus, PolicyStatusError
 
 pytestmark = pytest.mark.ros
 

@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.policy.delay_recording import DelayRecording, RecordedStretch, write_recording
+from sac_ros.policy.delay.delay_recording import DelayRecording, RecordedStretch, write_recording
 from sac_ros.task.task_spec import TaskSpec
+
+DELAY_PROGRAM = (sys.executable, "-m", "sac_ros.policy.delay.delay_process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class DelayRecorder:
             return
         self._say(f"delay: working out {self._recorded_s:.0f} s of motion")
         worker = subprocess.run(
-            [sys.executable, "-m", "sac_ros.policy.delay_process", name, str(self._settings.path)],
+            [*DELAY_PROGRAM, name, str(self._settings.path)],
             capture_output=True,
             text=True,
             check=False,

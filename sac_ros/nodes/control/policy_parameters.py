@@ -20,7 +20,7 @@ from sac_ros.nodes.process.parameter_table import (
     path,
     text,
 )
-from sac_ros.policy.return_guard import GuardSettings
+from sac_ros.policy.updates.return_guard import GuardSettings
 
 ActOn = Literal["timer", "observation"]
 Run = Literal["continuous", "episodes"]

@@ -24,10 +24,10 @@ from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
 from sac_ros.policy.control_loop import SelectAction
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_update import PolicyUpdateError, open_update, read_key
-from sac_ros.policy.policy_versions import PolicyVersions, Successor
-from sac_ros.policy.return_guard import GuardSettings
-from sac_ros.policy.update_check import check_update
+from sac_ros.policy.updates.policy_update import PolicyUpdateError, open_update, read_key
+from sac_ros.policy.updates.policy_versions import PolicyVersions, Successor
+from sac_ros.policy.updates.return_guard import GuardSettings
+from sac_ros.policy.updates.update_check import check_update
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
 

@@ -9,8 +9,8 @@ from enum import IntEnum
 
 from sac_ros.nodes.health.gc_pauses import GcReport
 from sac_ros.nodes.health.loop_statistics import LoopReport
-from sac_ros.policy.policy_status import PolicyStatus
 from sac_ros.policy.safety_filter import FilterCounts
+from sac_ros.policy.updates.policy_status import PolicyStatus
 from sac_ros.task.task_spec import TaskSpec
 
 RATE_WARN, RATE_ERROR = 0.9, 0.5

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sac_ros.nodes.health.statuses import Level, Status, policy_values, worst
-from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_status import PolicyStatus
 
 RATE_WINDOW_S = 30.0
 """Time over which rates are means."""

@@ -32,7 +32,7 @@ from sac_ros.nodes.process.node_process import StandaloneNode, run_process
 from sac_ros.nodes.process.parameter_table import count, declare
 from sac_ros.nodes.process.process_priority import lower_priority
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_status import PolicyStatus, PolicyStatusError
+from sac_ros.policy.updates.policy_status import PolicyStatus, PolicyStatusError
 from sac_ros.sac.checkpoints.checkpoint_manifest import CheckpointError
 from sac_ros.sac.on_robot.fine_tuning import Phase
 from sac_ros.sac.on_robot.robot_learner import (

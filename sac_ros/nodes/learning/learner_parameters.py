@@ -16,7 +16,7 @@ from sac_ros.nodes.process.parameter_table import (
     path,
     text,
 )
-from sac_ros.policy.policy_update import read_key
+from sac_ros.policy.updates.policy_update import read_key
 from sac_ros.sac.on_robot.fine_tuning_config import FineTuningConfig
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import read_yaml

@@ -8,7 +8,7 @@ from rclpy.node import Node
 from std_msgs.msg import UInt8MultiArray
 
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
-from sac_ros.policy.policy_update import PolicyUpdate, pack_update
+from sac_ros.policy.updates.policy_update import PolicyUpdate, pack_update
 
 
 class PolicyUpdatePublisher:

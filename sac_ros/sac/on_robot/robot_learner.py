@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, GoldenPairs, PolicyContract, Provenance
-from sac_ros.policy.policy_status import PolicyStatus
-from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader
+from sac_ros.policy.updates.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_update import PolicyUpdate, UpdateHeader
 from sac_ros.sac.checkpoints.checkpoint import Progress, load_learner, save_checkpoint
 from sac_ros.sac.checkpoints.checkpoint_manifest import MANIFEST
 from sac_ros.sac.checkpoints.onnx_export import policy_bytes

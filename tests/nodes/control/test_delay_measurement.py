@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 from linear_policy import write_linear_policy
 from ros_processes import NodeProcess, Observer, observing
 
-from sac_ros.policy.delay_measurement import read_delays
+from sac_ros.policy.delay.delay_measurement import read_delays
 from sac_ros.task.task_spec import load_task
 
 pytestmark = [

@@ -18,8 +18,8 @@ from std_msgs.msg import Float64MultiArray, String, UInt8MultiArray
 
 from sac_ros.nodes.messages.message_conversion import transition_from_message
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
-from sac_ros.policy.policy_status import PolicyStatus
-from sac_ros.policy.policy_update import PolicyUpdate, UpdateHeader, pack_update
+from sac_ros.policy.updates.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_update import PolicyUpdate, UpdateHeader, pack_update
 from sac_ros.task.task_spec import load_task
 from sac_ros.task.transition import Transition
 

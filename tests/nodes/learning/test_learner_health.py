@@ -11,7 +11,7 @@ from sac_ros.nodes.learning.learner_health import (
     LearnerHealth,
     LearnerReport,
 )
-from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_status import PolicyStatus
 
 WELL = LearnerReport(
     at_s=100.0,

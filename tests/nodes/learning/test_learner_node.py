@@ -23,8 +23,8 @@ from std_srvs.srv import Trigger
 from sac_ros.nodes.messages.message_conversion import transition_message
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_status import PolicyStatus
-from sac_ros.policy.policy_update import PolicyUpdate, open_update
+from sac_ros.policy.updates.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_update import PolicyUpdate, open_update
 from sac_ros.sac.replay.transition_log import TransitionLog
 from sac_ros.task.transition import Transition, columns
 

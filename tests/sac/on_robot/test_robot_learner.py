@@ -13,7 +13,7 @@ from full_disk import files_limited_to
 from linear_policy import PROVENANCE
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_status import PolicyStatus
 from sac_ros.sac.checkpoints.checkpoint import Progress, load_learner, save_checkpoint
 from sac_ros.sac.checkpoints.onnx_export import export_policy
 from sac_ros.sac.config.sac_v1_config import SACV1Config

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sac_ros.errors import InputError
-from sac_ros.policy.delay_measurement import DelayMeasurement, DelayRange, delays_text
+from sac_ros.policy.delay.delay_measurement import DelayMeasurement, DelayRange, delays_text
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import read_yaml
 from sac_ros.task.task_spec import load_task

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-CONFTEST = Path(__file__).with_name("conftest.py")
+ROOT = Path(__file__).parents[2]
+CONFTEST = ROOT / "tests" / "conftest.py"
 SKIPPED_TEST = "import pytest\n\npytest.skip('no ROS 2', allow_module_level=True)\n"
 PASSING_TEST = "def test_passes():\n    pass\n"
 
@@ -29,7 +29,7 @@ def run_session(folder: Path, **environment: str) -> subprocess.CompletedProcess
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "package").mkdir(parents=True)
     (tmp_path / "tests" / "test_passing.py").write_text(PASSING_TEST)
     return tmp_path
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     [
         ("test_node.py", "1", pytest.ExitCode.TESTS_FAILED),
         ("test_node.py", "0", pytest.ExitCode.OK),
-        ("test_launch_files.py", "1", pytest.ExitCode.OK),
+        ("package/test_launch_files.py", "1", pytest.ExitCode.OK),
     ],
 )
 def test_a_skipped_test_fails_the_session_where_ros_is_required(

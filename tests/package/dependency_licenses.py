@@ -1,6 +1,6 @@
 """Which licence each pinned package has, as it says of itself where it is installed.
 
-`python tests/dependency_licenses.py` prints docs/licenses.md; run it after `make pins`.
+`python tests/package/dependency_licenses.py` prints docs/licenses.md; run it after `make pins`.
 """
 
 import importlib.metadata
@@ -134,8 +134,9 @@ published, and **ale-py** (extra `atari`, for Atari's games only) is GPL-2.0: wh
 program together with it has the GPL's duties. docutils (of colcon) names the GPL for a few of its
 files beside BSD. Nothing of theirs is in this package.
 
-As each package says of itself where it is installed (`python tests/dependency_licenses.py`, after
-`make pins`); what a wheel has built in, such as numpy's OpenBLAS, stands in its own LICENSE files.
+As each package says of itself where it is installed. To renew this page after `make pins`:
+`python tests/package/dependency_licenses.py`. What a wheel has built in, such as numpy's OpenBLAS,
+stands in its own LICENSE files.
 
 | package | licence | where |
 |---|---|---|

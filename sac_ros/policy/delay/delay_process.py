@@ -1,4 +1,4 @@
-"""Works out a recording in a process of its own: python -m sac_ros.policy.delay_process IN OUT."""
+"""Compute the delay of a recording: python -m sac_ros.policy.delay.delay_process IN OUT."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
-from sac_ros.policy.delay_identification import Delay, Stretch, identify_delay
-from sac_ros.policy.delay_measurement import DelayMeasurement, DelayRange, delays_text
+from sac_ros.policy.delay.delay_identification import Delay, Stretch, identify_delay
+from sac_ros.policy.delay.delay_measurement import DelayMeasurement, DelayRange, delays_text
 
 MIN_TRIED_S = 0.3
 """Delays up to this are tried, or up to five control periods."""

@@ -61,5 +61,6 @@ def test_every_pinned_package_is_permissive_or_known_not_to_be() -> None:
 def test_page_lists_every_pinned_package() -> None:
     page = (ROOT / "docs" / "licenses.md").read_text()
     missing = [package for package in pinned() if f"| {package} |" not in page]
-    assert not missing, f"run python tests/dependency_licenses.py > docs/licenses.md: {missing}"
+    program = "tests/package/dependency_licenses.py"
+    assert not missing, f"run python {program} > docs/licenses.md: {missing}"
     assert "| ? |" not in page

@@ -4,9 +4,9 @@ import pytest
 from linear_policy import linear_policy
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_update import PolicyUpdateError, UpdateHeader
-from sac_ros.policy.policy_versions import PolicyVersions, Successor
-from sac_ros.policy.return_guard import GuardSettings, ReturnGuard
+from sac_ros.policy.updates.policy_update import PolicyUpdateError, UpdateHeader
+from sac_ros.policy.updates.policy_versions import PolicyVersions, Successor
+from sac_ros.policy.updates.return_guard import GuardSettings, ReturnGuard
 from sac_ros.task.task_spec import load_task
 
 POLICY = OnnxPolicy.from_bytes(linear_policy(load_task("inverted_pendulum")))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sac_ros.policy.control_loop import SelectAction
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_status import PolicyStatus
-from sac_ros.policy.policy_update import PolicyUpdateError, UpdateHeader
-from sac_ros.policy.return_guard import GuardSettings, ReturnGuard
+from sac_ros.policy.updates.policy_status import PolicyStatus
+from sac_ros.policy.updates.policy_update import PolicyUpdateError, UpdateHeader
+from sac_ros.policy.updates.return_guard import GuardSettings, ReturnGuard
 
 
 @dataclass(frozen=True, kw_only=True)

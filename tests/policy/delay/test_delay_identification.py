@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sac_ros.policy.delay_identification import DelayError, Stretch, identify_delay
-from sac_ros.policy.delay_measurement import (
+from sac_ros.policy.delay.delay_identification import DelayError, Stretch, identify_delay
+from sac_ros.policy.delay.delay_measurement import (
     DelayMeasurement,
     DelayRange,
     delays_text,
     read_delays,
 )
-from sac_ros.policy.delay_process import measure_delays
-from sac_ros.policy.delay_recording import DelayRecording, RecordedStretch, write_recording
+from sac_ros.policy.delay.delay_process import measure_delays
+from sac_ros.policy.delay.delay_recording import DelayRecording, RecordedStretch, write_recording
 from sac_ros.task.strict_yaml import ConfigError
 
 PERIOD_S = 0.02

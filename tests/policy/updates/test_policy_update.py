@@ -9,7 +9,7 @@ import pytest
 from linear_policy import linear_policy
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_update import (
+from sac_ros.policy.updates.policy_update import (
     KeyFileError,
     PolicyUpdate,
     PolicyUpdateError,
@@ -18,7 +18,7 @@ from sac_ros.policy.policy_update import (
     pack_update,
     read_key,
 )
-from sac_ros.policy.update_check import check_update
+from sac_ros.policy.updates.update_check import check_update
 from sac_ros.task.task_spec import load_task
 
 TASK = load_task("inverted_pendulum")

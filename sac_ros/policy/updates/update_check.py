@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sac_ros.policy.contract import PolicyMismatchError
 from sac_ros.policy.onnx_file import PolicyFileError
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.policy.policy_update import PolicyUpdate, PolicyUpdateError
+from sac_ros.policy.updates.policy_update import PolicyUpdate, PolicyUpdateError
 
 
 def check_update(
