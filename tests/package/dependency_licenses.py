@@ -1,6 +1,6 @@
 """Which licence each pinned package has, as it says of itself where it is installed.
 
-`python tests/package/dependency_licenses.py` prints docs/licenses.md; run it after `make pins`.
+`python tests/package/dependency_licenses.py` prints docs/reference/licenses.md; see `make pins`.
 """
 
 import importlib.metadata
@@ -111,7 +111,7 @@ def needed_by(packages: tuple[str, ...]) -> set[str]:
 
 
 def page() -> str:
-    """Return docs/licenses.md."""
+    """Return docs/reference/licenses.md."""
     robot = needed_by((*ROBOT, *ROBOT_ROS))
     rows = []
     for package in pinned():

@@ -1,4 +1,4 @@
-"""No dependency's licence is incompatible with ours, and docs/licenses.md lists them all."""
+"""No dependency has a licence incompatible with ours, and the licences page lists them all."""
 
 from importlib.metadata import PackageNotFoundError
 
@@ -6,7 +6,7 @@ import pytest
 from dependency_licenses import ROBOT, ROBOT_ROS, license_of, needed_by, pinned
 from source_tree import ROOT
 
-# Each is explained in docs/licenses.md; whoever adds one decides what it means for users.
+# Each is explained in docs/reference/licenses.md; whoever adds one decides what it means for users.
 NOT_PERMISSIVE = {
     "ale-py": {"GPL"},
     "docutils": {"GPL", "BSD", "public domain"},
@@ -59,8 +59,8 @@ def test_every_pinned_package_is_permissive_or_known_not_to_be() -> None:
 
 
 def test_page_lists_every_pinned_package() -> None:
-    page = (ROOT / "docs" / "licenses.md").read_text()
+    page = (ROOT / "docs" / "reference" / "licenses.md").read_text()
     missing = [package for package in pinned() if f"| {package} |" not in page]
     program = "tests/package/dependency_licenses.py"
-    assert not missing, f"run python {program} > docs/licenses.md: {missing}"
+    assert not missing, f"run python {program} > docs/reference/licenses.md: {missing}"
     assert "| ? |" not in page

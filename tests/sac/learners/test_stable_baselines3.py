@@ -1,6 +1,6 @@
 """Our SAC beside Stable-Baselines3's: same weights, batch and noise, same losses, same update.
 
-Three differences are meant (docs/algorithms.md) and are undone here, in their code, not in ours:
+Three differences are meant (docs, algorithms) and are undone here, in their code, not in ours:
 the 1e-6 inside the logarithm of the change of variables; the factor 1/2 of the critics' loss, to
 which Adam's epsilon is fitted; and log alpha in place of alpha before the temperature's loss.
 """
