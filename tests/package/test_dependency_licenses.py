@@ -9,6 +9,7 @@ from source_tree import ROOT
 # Each is explained in docs/reference/licenses.md; whoever adds one decides what it means for users.
 NOT_PERMISSIVE = {
     "ale-py": {"GPL"},
+    "certifi": {"MPL-2.0"},
     "docutils": {"GPL", "BSD", "public domain"},
     "hypothesis": {"MPL-2.0"},
     "pathspec": {"MPL-2.0"},

@@ -98,7 +98,7 @@ def read_pins(*names: str) -> dict[str, str]:
 def test_every_requirement_is_pinned_within_its_range(prefix: Path, ros_extra: str) -> None:
     pins = read_pins("constraints.txt", ROS_EXTRAS[ros_extra])
 
-    extras = ("sim", "tune", "test", ros_extra)
+    extras = ("sim", "tune", "docs", "test", ros_extra)
     for requirement in requirements(prefix):
         if requirement.marker is None or any(
             requirement.marker.evaluate({"extra": extra}) for extra in extras
