@@ -16,31 +16,39 @@ class ActionSpec:
     """What the policy commands: action [A] in [-1, 1] maps linearly onto [low, high]."""
 
     topic: str
+    """ROS 2 topic of the commands, relative."""
     type: CommandType
+    """Message type of the commands."""
     kind: Quantity
+    """Quantity that is commanded."""
     joints: tuple[str, ...]
     """Joint of each entry; for a Twist its fields, such as `linear.x`."""
     unit: str
+    """Unit of the command, such as `N m`; part of the fingerprint."""
     low: tuple[float, ...]
+    """Command at action -1, entry by entry [unit of the command]."""
     high: tuple[float, ...]
+    """Command at action +1, entry by entry [unit of the command]."""
     safe_command: tuple[float, ...]
-    """Sent on every way out of active, and in answer to a fault if `on_fault` says so."""
+    """Command [unit of the command] on every way out of the active state, and in answer to a fault
+    if `on_fault` says so."""
     choices: tuple[tuple[float, ...], ...] | None = None
-    """Commands that a discrete policy chooses from, by number; None for any in [low, high]."""
+    """Commands that a discrete policy chooses from [unit of the command], for `sac_discrete`;
+    None: any command in [low, high]."""
     rate_limit: tuple[float, ...] | None = None
-    """Greatest change a second of each entry, in its unit."""
+    """Greatest change of each entry [unit of the command per s]; None: unlimited."""
     low_pass_hz: float | None = None
-    """Cut-off of a first-order low-pass filter on the command."""
+    """Cut-off frequency of a first-order low-pass filter on the command [Hz]; None: no filter."""
     joint_limits: tuple[JointLimit, ...] = ()
-    """Limits of the commanded joints; position and velocity need a reading where the command is
-    another quantity."""
+    """Limits of the commanded joints. A limit on a quantity other than `kind` needs a reading of
+    that quantity."""
     on_fault: FaultReaction = "safe_command"
-    """Answer to a fault, tick by tick until all is well again; sac_ros/policy/fault_reaction.py
-    says what each does."""
+    """Answer to a fault, at every tick until the fault is over; Reaction in
+    sac_ros/policy/fault_reaction.py defines each."""
     ramp_s: float = 1.0
-    """For `ramp`: how long a command takes across its whole range, in s."""
+    """For `ramp`: time that a command takes across its whole range [s]."""
     damping: tuple[float, ...] | None = None
-    """For `damp`: effort against each joint's velocity, in N m s/rad or N s/m."""
+    """For `damp`: effort against each joint's velocity [N m s/rad or N s/m]."""
 
     def __post_init__(self) -> None:
         """Refuse limits that do not bound, and a safe command outside of them."""

@@ -10,12 +10,13 @@ class JointLimit:
     """Bounds of one joint; what is None is not bounded."""
 
     joint: str
+    """Name of a commanded joint."""
     position: tuple[float, float] | None = None
-    """Least and greatest position, in rad or m."""
+    """Least and greatest position [rad or m]; None: unlimited."""
     velocity: float | None = None
-    """Greatest speed in either direction, in rad/s or m/s."""
+    """Greatest speed in either direction [rad/s or m/s]; None: unlimited."""
     effort: float | None = None
-    """Greatest effort in either direction, in N m or N."""
+    """Greatest effort in either direction [N m or N]; None: unlimited."""
 
     def __post_init__(self) -> None:
         """Refuse bounds that leave no room."""

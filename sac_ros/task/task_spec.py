@@ -25,21 +25,26 @@ class Reading:
     """A named vector of numbers that the robot measures: one field of one topic."""
 
     name: str
+    """Name of the reading; reward and termination terms refer to it. An MJCF model needs a sensor
+    of this name for every reading that is not a joint's."""
     topic: str
-    """Relative, so that namespaces and remappings work."""
+    """ROS 2 topic, relative, so that namespaces and remappings work."""
     type: ReadableType
+    """Message type of the topic."""
     field: str
-    """Path in the message, such as `position` or `twist.twist.linear`."""
+    """Path of the field in the message, such as `position` or `twist.twist.linear`."""
     joints: tuple[str, ...] = ()
-    """For a JointState: which joints, in which order."""
+    """Joints of a JointState, in the order of the reading's entries. Required for a JointState,
+    refused for every other type."""
     size: int = 0
-    """Entries, for a field whose length neither its type nor `joints` tells."""
+    """Length of the array [entries]. Required for a Float64MultiArray, known for other types."""
     unit: str
+    """Unit of the values as the topic carries them, such as `rad`; part of the fingerprint."""
     max_age_s: float = 0.1
-    """Older than this since its arrival, the reading is stale and the task's reaction is sent."""
+    """Longest time since its arrival [s]. An older reading is stale: `on_fault` answers."""
     max_frozen_s: float | None = None
-    """Unchanged in every bit for longer than this while commands are sent, the sensor counts as
-    stuck. None for sensors that may truly stand still."""
+    """Longest time without a change of any bit while commands are sent [s]. After it the sensor
+    counts as stuck. None for sensors that may stand still."""
 
     def __post_init__(self) -> None:
         """Refuse a topic, field or size that no message can supply."""
@@ -80,11 +85,11 @@ class Channel(Reading):
     """A reading that the policy sees: clipped, divided by its scale, with its recent past."""
 
     clip: tuple[float, float] | None = None
-    """Bounds in the reading's unit, applied before scaling."""
+    """Bounds on every entry, applied before `scale` [unit of the reading]; None: no bounds."""
     scale: float = 1.0
-    """Divisor in the reading's unit."""
+    """Divisor of every entry [unit of the reading]; choose it so that obs stays near [-1, 1]."""
     history: int = 1
-    """How many control steps are seen, oldest first."""
+    """Number of control steps that the observation holds, oldest first [steps]."""
 
     def __post_init__(self) -> None:
         """Refuse bounds, scales and histories that make no observation."""
@@ -104,11 +109,13 @@ class RewardTerm:
     term: Literal[
         "alive", "forward_velocity", "action_squared", "action_rate_squared", "error_squared"
     ]
+    """Which term; the table of reward terms has the equations."""
     weight: float
+    """Factor of the term [reward per unit of the term]; negative for a penalty."""
     reading: str | None = None
-    """For `forward_velocity` and `error_squared`."""
+    """Reading of `forward_velocity` and `error_squared`; the other terms have none."""
     target: tuple[float, ...] | None = None
-    """For `error_squared`: entry by entry; None means zeros."""
+    """Target of `error_squared`, entry by entry [unit of the reading]; None: zeros."""
 
     def __post_init__(self) -> None:
         """Refuse a term that would earn no number, or that leaves out what was written for it."""
@@ -131,10 +138,13 @@ class TerminationTerm:
     """The episode ends as soon as any entry of the reading leaves the open range (low, high)."""
 
     reading: str
+    """Reading whose entries are all compared with the range."""
     low: float | None = None
+    """Lower end of the range [unit of the reading]; None: no lower end."""
     high: float | None = None
+    """Upper end of the range [unit of the reading]; None: no upper end."""
     why: str
-    """What an operator is told, such as `fell over`."""
+    """Reason for the log and the operator, such as `fell over`."""
 
     def __post_init__(self) -> None:
         """Refuse a range that nothing leaves, or that nothing lies in."""
@@ -160,14 +170,15 @@ class Simulator:
     """Where training happens: an unmodified Gymnasium environment, or a MuJoCo model."""
 
     gymnasium_id: str | None = None
+    """Gymnasium environment; excludes `mjcf`. Its own observation, reward and termination count."""
     mjcf: str | None = None
-    """Model file, relative to the task file."""
+    """MuJoCo model file, relative to the task file; excludes `gymnasium_id`."""
     keyframe: str | None = None
-    """Start pose in the model; None means the model's own qpos0."""
+    """Keyframe of the model to start from; None: the model's default pose, qpos0."""
     reset_position_noise: float = 0.0
-    """Half-width of the uniform noise on every position at reset, in rad or m."""
+    """Half-width of the uniform noise on every joint position at reset [rad or m]."""
     reset_velocity_noise: float = 0.0
-    """Half-width of the uniform noise on every velocity at reset, in rad/s or m/s."""
+    """Half-width of the uniform noise on every joint velocity at reset [rad/s or m/s]."""
 
     def __post_init__(self) -> None:
         """Refuse none or both of the two ways to simulate, and noise without a width."""
@@ -184,18 +195,25 @@ class TaskSpec:
     """Everything simulator, robot and learner must agree on about one task."""
 
     name: str
+    """Name of the task, for logs and for the policy file."""
     simulator: Simulator
+    """Where training happens."""
     control_period_s: float
+    """Time between two commands [s]."""
     max_episode_steps: int
-    """Time limit: the episode is cut short (truncated), not ended."""
+    """Time limit of an episode [steps]; it truncates, it does not terminate."""
     success_return: float | None = None
-    """An episode is a success if its return reaches this."""
+    """Return from which an episode counts as a success [reward]; None: no success rate."""
     observation: tuple[Channel, ...]
+    """Channels of the observation, in order: one entry for each reading that the policy sees."""
     reward_readings: tuple[Reading, ...] = ()
-    """Read for reward and termination only; the policy does not see them."""
+    """Readings for reward and termination only; the policy does not see them."""
     action: ActionSpec
+    """What the policy commands, and within which limits."""
     reward: tuple[RewardTerm, ...] = ()
+    """Terms whose weighted sum is the reward of a step."""
     termination: tuple[TerminationTerm, ...] = ()
+    """Conditions that end an episode as terminated."""
 
     def __post_init__(self) -> None:
         """Refuse duplicate names and terms that refer to readings nobody supplies."""
