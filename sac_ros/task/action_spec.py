@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from sac_ros.task.joint_limit import JointLimit
 from sac_ros.task.message_fields import TWIST_FIELDS, CommandType
 
 Quantity = Literal["position", "velocity", "effort"]
 FaultReaction = Literal["safe_command", "hold", "ramp", "damp", "deactivate"]
+_BY_KIND = cast(FaultReaction, "")  # replaced as soon as the kind is known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,10 @@ class ActionSpec:
     joint_limits: tuple[JointLimit, ...] = ()
     """Limits of the commanded joints. A limit on a quantity other than `kind` needs a reading of
     that quantity."""
-    on_fault: FaultReaction = "safe_command"
+    on_fault: FaultReaction = _BY_KIND
     """Answer to a fault, at every tick until the fault is over; Reaction in
-    sac_ros/policy/fault_reaction.py defines each."""
+    sac_ros/policy/fault_reaction.py defines each. Default: `hold` for `kind: position`, else
+    `safe_command`."""
     ramp_s: float = 1.0
     """For `ramp`: time that a command takes across its whole range [s]."""
     damping: tuple[float, ...] | None = None
@@ -52,6 +54,10 @@ class ActionSpec:
 
     def __post_init__(self) -> None:
         """Refuse limits that do not bound, and a safe command outside of them."""
+        if not self.on_fault:
+            # A position that jumps to the safe one would be the greater danger.
+            default = "hold" if self.kind == "position" else "safe_command"
+            object.__setattr__(self, "on_fault", default)
         vectors = {"low": self.low, "high": self.high, "safe_command": self.safe_command}
         if self.rate_limit is not None:
             vectors["rate_limit"] = self.rate_limit

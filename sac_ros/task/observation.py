@@ -22,14 +22,15 @@ class ObservationError(InputError):
 def check_reading(reading: Reading, readings: Readings) -> NDArray[np.float64]:
     """Return the values [size] of one reading; raise ObservationError if they cannot be used."""
     values = _values(reading, readings)
-    if not _is_usable(values):
+    if not is_usable(values):
         raise ObservationError(
             f"reading {reading.name!r} is not finite, or beyond {LARGEST_VALUE}: {values}"
         )
     return values
 
 
-def _is_usable(values: NDArray[np.float64]) -> bool:
+def is_usable(values: NDArray[np.float64]) -> bool:
+    """Say whether every value is finite and something that a robot can measure."""
     # A NaN compares as False.
     return bool((np.abs(values) <= LARGEST_VALUE).all())
 
@@ -70,7 +71,7 @@ class ObservationBuilder:
         # All channels together, because each numpy call costs more than its few numbers; and all
         # are checked before any history moves, so a refused reading leaves no half step.
         values = np.concatenate([_values(reading, readings) for reading in self._checked])
-        if not _is_usable(values):
+        if not is_usable(values):
             for reading in self._checked:
                 check_reading(reading, readings)  # names the one
         values = values[: self._ends[-1]]

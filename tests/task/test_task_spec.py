@@ -1,9 +1,11 @@
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from sac_ros.task.action_spec import ActionSpec
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 from sac_ros.task.task_spec import TaskError, TaskSpec, generic_task, load_task
@@ -136,3 +138,12 @@ def test_generic_task_has_a_safe_command_inside_its_limits() -> None:
     )
     assert (task.obs_dim, task.action_dim) == (3, 2)
     assert task.action.safe_command == (1.0, 0.0)
+
+
+def test_position_without_a_reaction_is_held_and_the_others_get_the_safe_command() -> None:
+    arm = load_task("two_joint_arm").action
+    values = {field.name: getattr(arm, field.name) for field in dataclasses.fields(arm)}
+    del values["on_fault"]
+    assert ActionSpec(**values).on_fault == "hold"
+    values.update(kind="velocity", joint_limits=())
+    assert ActionSpec(**values).on_fault == "safe_command"

@@ -38,16 +38,27 @@ class FrozenSensorCheck:
             self._is_started = True
             self._changed_s = dict.fromkeys(self._changed_s, now_s)
 
+    def is_stuck(self, reading: Reading, now_s: float) -> bool:
+        """Say whether a reading should have changed by now."""
+        return (
+            self._is_started
+            and reading.max_frozen_s is not None
+            and self._frozen_s(reading, now_s) > reading.max_frozen_s
+        )
+
     def problem(self, now_s: float) -> str | None:
         """Return which reading is stuck, or None."""
         if not self._is_started:
             return None
         for readings in self._by_topic.values():
             for reading in readings:
-                frozen_s = now_s - self._changed_s.get(reading.name, now_s)
-                if reading.max_frozen_s is not None and frozen_s > reading.max_frozen_s:
+                if self.is_stuck(reading, now_s):
                     return (
-                        f"{reading.name} has not changed for {frozen_s:.3f} s, more than"
+                        f"{reading.name} has not changed for"
+                        f" {self._frozen_s(reading, now_s):.3f} s, more than"
                         f" {reading.max_frozen_s} s"
                     )
         return None
+
+    def _frozen_s(self, reading: Reading, now_s: float) -> float:
+        return now_s - self._changed_s.get(reading.name, now_s)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sac_ros.errors import InputError
 from sac_ros.nodes.messages.frozen_sensor import FrozenSensorCheck
 from sac_ros.nodes.messages.stamp_order import StampOrder
+from sac_ros.task.observation import is_usable
 from sac_ros.task.task_spec import Reading, TaskError, TaskSpec
 
 NEVER_S = -np.inf
@@ -308,6 +309,21 @@ class SensorReadings:
                 return f"no {what} received for joints {store.missing_joints(reading)}"
             return f"no {what} received"
         return None
+
+    def trusted(self, now_s: float) -> dict[str, NDArray[np.float64]]:
+        """Return the readings that may be used at `now_s`, by name: fresh, moving and finite.
+
+        `problem` tells whether all of them are; this is for what needs only some.
+        """
+        readings: dict[str, NDArray[np.float64]] = {}
+        for reading in self._readings:
+            store = self._stores[reading.topic]
+            is_fresh = now_s - store.arrival_s(reading) <= reading.max_age_s
+            if is_fresh and not self._motion.is_stuck(reading, now_s):
+                values = store.values(reading)
+                if values.shape == (reading.size,) and is_usable(values):
+                    readings[reading.name] = values
+        return readings
 
     def snapshot(self) -> dict[str, NDArray[np.float64]]:
         """Return a copy of all values, by reading name; ask `problem` first."""

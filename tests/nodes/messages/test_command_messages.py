@@ -27,6 +27,7 @@ ARM = ActionSpec(
     low=(-1.0, -2.0),
     high=(1.0, 2.0),
     safe_command=(0.0, 0.0),
+    on_fault="safe_command",
 )
 BASE = replace(
     ARM, type="geometry_msgs/msg/Twist", kind="velocity", joints=("linear.x", "angular.z")
