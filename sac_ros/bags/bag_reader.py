@@ -114,7 +114,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
                 partial(_mcap_messages, files) if is_plain else raw_messages,
                 reader.deserialize,
             )
-    except (AnyReaderError, ReaderError, OSError, KeyError, TypeError) as error:
+    except (AnyReaderError, ReaderError, OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise BagError(f"cannot read the bag {path}: {_one_line(error)}") from error
 
 

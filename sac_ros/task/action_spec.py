@@ -81,7 +81,7 @@ class ActionSpec:
             raise ValueError(f"safe_command {list(self.safe_command)} lies outside low..high")
         if self.rate_limit is not None and not all(rate > 0.0 for rate in self.rate_limit):
             raise ValueError(f"action rate_limit must be positive, got {list(self.rate_limit)}")
-        if self.low_pass_hz is not None and not self.low_pass_hz > 0.0:
+        if self.low_pass_hz is not None and not 0.0 < self.low_pass_hz < math.inf:
             raise ValueError(f"action low_pass_hz must be positive, got {self.low_pass_hz}")
         if "Twist" in self.type and not set(self.joints) <= set(TWIST_FIELDS):
             raise ValueError(f"action joints of a {self.type} must be among {list(TWIST_FIELDS)}")

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sac_ros.task.strict_yaml import Infinite
+
 
 @dataclass(frozen=True, kw_only=True)
 class JointLimit:
@@ -11,7 +13,7 @@ class JointLimit:
 
     joint: str
     """Name of a commanded joint."""
-    position: tuple[float, float] | None = None
+    position: tuple[Infinite, Infinite] | None = None
     """Least and greatest position [rad or m]; None: unlimited."""
     velocity: float | None = None
     """Greatest speed in either direction [rad/s or m/s]; None: unlimited."""

@@ -13,7 +13,7 @@ from typing import Literal
 from sac_ros.task.action_spec import ActionSpec
 from sac_ros.task.message_fields import FIELD_SIZES, ReadableType
 from sac_ros.task.package_share import package_share
-from sac_ros.task.strict_yaml import ConfigError, parse_mapping, read_mapping
+from sac_ros.task.strict_yaml import ConfigError, Infinite, parse_mapping, read_mapping
 
 
 class TaskError(ConfigError):
@@ -55,12 +55,11 @@ class Reading:
             raise ValueError(
                 f"{self.name!r} reads {self.field!r} of {self.type}, expected one of {list(fields)}"
             )
-        if not self.max_age_s > 0.0:
-            raise ValueError(f"max_age_s of {self.name!r} must be positive, got {self.max_age_s}")
-        if self.max_frozen_s is not None and not self.max_frozen_s > 0.0:
-            raise ValueError(
-                f"max_frozen_s of {self.name!r} must be positive, got {self.max_frozen_s}"
-            )
+        for name in ("max_age_s", "max_frozen_s"):
+            value = getattr(self, name)
+            # An infinite age would switch the check off.
+            if value is not None and not 0.0 < value < math.inf:
+                raise ValueError(f"{name} of {self.name!r} must be positive, got {value}")
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"{self.name!r} names a joint twice: {list(self.joints)}")
         if self.is_of_joints != bool(self.joints):
@@ -84,7 +83,7 @@ class Reading:
 class Channel(Reading):
     """A reading that the policy sees: clipped, divided by its scale, with its recent past."""
 
-    clip: tuple[float, float] | None = None
+    clip: tuple[Infinite, Infinite] | None = None
     """Bounds on every entry, applied before `scale` [unit of the reading]; None: no bounds."""
     scale: float = 1.0
     """Divisor of every entry [unit of the reading]; choose it so that obs stays near [-1, 1]."""
@@ -139,9 +138,9 @@ class TerminationTerm:
 
     reading: str
     """Reading whose entries are all compared with the range."""
-    low: float | None = None
+    low: Infinite | None = None
     """Lower end of the range [unit of the reading]; None: no lower end."""
-    high: float | None = None
+    high: Infinite | None = None
     """Upper end of the range [unit of the reading]; None: no upper end."""
     why: str
     """Reason for the log and the operator, such as `fell over`."""
@@ -219,6 +218,8 @@ class TaskSpec:
         """Refuse duplicate names and terms that refer to readings nobody supplies."""
         if not (math.isfinite(self.control_period_s) and self.control_period_s > 0.0):
             raise ValueError(f"control_period_s must be positive, got {self.control_period_s}")
+        if self.success_return is not None and not math.isfinite(self.success_return):
+            raise ValueError(f"success_return must be finite, got {self.success_return}")
         if self.max_episode_steps < 1:
             raise ValueError(f"max_episode_steps must be at least 1, got {self.max_episode_steps}")
         if not self.observation:

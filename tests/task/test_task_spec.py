@@ -63,7 +63,9 @@ def test_unknown_task_lists_the_known_ones() -> None:
         ("task['observation'] = []", "no channels"),
         ("task['action']['high'][0] = -300.0", "must lie below"),
         ("task['action']['low'].pop()", "entries for 3 joints"),
-        ("task['action']['high'][0] = float('inf')", "not finite"),
+        ("task['action']['high'][0] = float('inf')", "action: high[0] is inf, expected a finite"),
+        ("task['observation'][0]['max_age_s'] = float('inf')", "max_age_s is inf, expected a"),
+        ("task['reward'][0]['weight'] = float('nan')", "weight is nan, expected a finite number"),
         ("task['action']['safe_command'][0] = 500.0", "safe_command"),
         ("task['action']['rate_limit'] = [1.0, 1.0, 0.0]", "rate_limit"),
         ("task['action']['low_pass_hz'] = -1.0", "low_pass_hz"),
@@ -147,3 +149,21 @@ def test_position_without_a_reaction_is_held_and_the_others_get_the_safe_command
     assert ActionSpec(**values).on_fault == "hold"
     values.update(kind="velocity", joint_limits=())
     assert ActionSpec(**values).on_fault == "safe_command"
+
+
+def test_program_cannot_switch_the_age_check_off_either() -> None:
+    reading = load_task("hopper").observation[0]
+    with pytest.raises(ValueError, match="max_age_s"):
+        replace(reading, max_age_s=float("inf"))
+
+
+def test_all_mistakes_of_a_task_file_are_listed_at_once(tmp_path: Path) -> None:
+    refusal = changed(
+        tmp_path,
+        "del task['name']; task['observation'][1]['unit'] = 3; task['action']['high'][2] = 'x';"
+        " task['reward'][0]['wieght'] = 1.0; task['control_period_s'] = True",
+    )
+    lines = refusal.splitlines()
+    assert len(lines) == 5 and all("changed.yaml" in line for line in lines)
+    for part in ("missing keys ['name']", "observation[1]: unit", "high[2]", "'weight'", "True"):
+        assert part in refusal
