@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import Machine
+from sac_ros.atomic_write import replace_text
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.task.strict_yaml import parse_mapping
 from sim_training.run_report.figure_style import figure_style, write_png
 from sim_training.run_report.figures import learning_curves
 from sim_training.run_report.run_groups import RunGroup
 from sim_training.run_report.run_history import RunHistory
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.run_folder import RunFolder
 
 SESSIONS = "sessions.json"

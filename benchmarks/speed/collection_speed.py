@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 from sac_ros.sac.config.sac_config import SACConfig
 from sac_ros.sac.replay.replay_buffer import ReplayBuffer
@@ -32,7 +33,6 @@ from sim_training.environments.env import gymnasium_task
 from sim_training.robot.mujoco_warnings import without_deprecation_warnings
 from sim_training.terminal.options import parse_options
 from sim_training.terminal.stop_request import StopRequest
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.progress_display import LineDisplay
 from sim_training.training.run_folder import RunFolder
 from sim_training.training.train_options import TrainRequest

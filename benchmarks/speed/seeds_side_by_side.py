@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 from sim_training.terminal.options import parse_options
-from sim_training.terminal.text_file import replace_text
 
 PACKAGES: Final = ("torch", "gymnasium", "mujoco", "numpy")
 

@@ -18,6 +18,7 @@ import yaml
 from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 
 BAG_VERSION = 9
@@ -201,10 +202,8 @@ class BagWriter:
         return file
 
     def _write_metadata(self) -> None:
-        draft = self.folder / "metadata.yaml.part"
         content = {"rosbag2_bagfile_information": self._metadata()}
-        draft.write_text(yaml.safe_dump(content, sort_keys=False))
-        draft.replace(self.folder / "metadata.yaml")
+        replace_text(self.folder / "metadata.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def _metadata(self) -> dict[str, object]:
         """Return what rosbag2 keeps about a bag."""

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from sac_ros.atomic_write import replace_text
 from sim_training.run_report.figure_style import figure_style, inline_svg, short_count, write_png
 from sim_training.run_report.figures import (
     learning_curves,
@@ -30,7 +31,6 @@ from sim_training.run_report.run_history import read_histories
 from sim_training.run_report.seed_interval import LEAST_SEEDS
 from sim_training.run_report.value_check import ValueCheck
 from sim_training.terminal.options import OptionError, parse_options
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.provenance import command_line
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.sac.config.algorithm_config import CONFIGS
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import read_yaml, to_mapping
 from sim_training.terminal.options import OptionError, parse_options, split_passed_on
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.run_folder import RunFolder
 from sim_training.training.training_config import TrainingConfig, task_of
 from sim_training.tuning.search import Search, TuneSettings

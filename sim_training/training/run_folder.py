@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 from sac_ros.task.strict_yaml import read_yaml, to_mapping
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.training_config import TrainingConfig
 
 

@@ -8,10 +8,10 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.sac.learners.learner_protocol import Metrics
 from sim_training.evaluation.evaluation import Evaluation
 from sim_training.evaluation.rollout import Episode
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.run_folder import RunFolder
 from sim_training.training.training_progress import TrainingProgress
 

@@ -11,11 +11,11 @@ import yaml
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 from sac_ros.sac.config.algorithm_config import AlgorithmConfig, AlgorithmName
 from sac_ros.task.strict_yaml import to_mapping
 from sim_training.terminal.stop_request import StopRequest
-from sim_training.terminal.text_file import replace_text
 from sim_training.training.run_folder import RunFolder
 from sim_training.tuning.search_space import (
     SearchSpace,

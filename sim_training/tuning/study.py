@@ -14,9 +14,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.sac.config.algorithm_config import AlgorithmConfig
 from sac_ros.task.strict_yaml import to_mapping
-from sim_training.terminal.text_file import replace_text
 from sim_training.tuning.search_space import SearchSpace, with_values
 
 STARTUP_TRIALS = 5

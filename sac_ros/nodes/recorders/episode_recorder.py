@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float64MultiArray, String
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 from sac_ros.nodes.messages.message_conversion import message_class, transition_from_message
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
@@ -170,9 +171,7 @@ class EpisodeRecorder(StandaloneNode):
         if output is None:
             return
         # Whole at any moment: others watch it grow.
-        draft = output.with_name(f"{output.name}.part")
-        draft.write_text(json.dumps(self.summary(), indent=2) + "\n")
-        draft.replace(output)
+        replace_text(output, json.dumps(self.summary(), indent=2) + "\n")
 
     def _on_contract(self, message: String) -> None:
         """Learn from the policy node itself what to listen to."""

@@ -2,12 +2,12 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 from sac_ros.policy.delay.delay_identification import Delay, Stretch, identify_delay
 from sac_ros.policy.delay.delay_measurement import DelayMeasurement, DelayRange, delays_text
@@ -86,21 +86,13 @@ def _rounded(best_s: float, low_s: float, high_s: float) -> DelayRange:
     return DelayRange(best=best, low=low, high=high)
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file so that a reader finds the old one or the new."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as draft:
-        draft.write(text)
-    os.chmod(draft.name, 0o644)
-    os.replace(draft.name, path)
-
-
 def main(arguments: list[str]) -> int:
     """Work out the recording IN, which is removed, into the YAML file OUT; say so in one line."""
     source, target = map(Path, arguments)
     os.nice(NICENESS)
     try:
         measured = measure_delays(source)
-        _write(target, delays_text(measured))
+        replace_text(target, delays_text(measured))
     except (InputError, OSError) as error:
         print(f"delay: not measured: {error}")
         return 2

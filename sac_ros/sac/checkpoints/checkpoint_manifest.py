@@ -9,10 +9,10 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from sac_ros.atomic_write import replace_file, sync_folder
 from sac_ros.errors import InputError
 from sac_ros.sac.config.algorithm_config import AlgorithmConfig
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
@@ -20,7 +20,7 @@ from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 FORMAT = 2
 MANIFEST = "manifest.json"
 # Only names this package gives are ever removed.
-_OURS = ("state-*.safetensors", "progress-*.json", "replay-*.safetensors", "manifest-*.draft")
+_OURS = ("state-*.safetensors", "progress-*.json", "replay-*.safetensors", "manifest*.draft")
 
 
 class CheckpointError(InputError):
@@ -105,12 +105,9 @@ def replace_manifest(folder: Path, manifest: Manifest) -> None:
     """Make `manifest` the one that counts, in one step that a crash cannot divide."""
     content = to_mapping(manifest)
     document = {"sha256": _digest(content), "manifest": content}
-    draft = f"manifest-{secrets.token_hex(4)}.draft"
-    write_file(folder, draft, json.dumps(document, indent=1).encode())
     # The files' names must be on the disk before a manifest that lists them.
-    _sync_folder(folder)
-    os.replace(folder / draft, folder / MANIFEST)
-    _sync_folder(folder)
+    sync_folder(folder)
+    replace_file(folder / MANIFEST, json.dumps(document, indent=1).encode())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -169,11 +166,3 @@ def _damaged(path: Path) -> str:
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

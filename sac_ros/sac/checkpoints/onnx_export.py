@@ -7,8 +7,6 @@ import contextlib
 import copy
 import functools
 import logging
-import os
-import secrets
 import warnings
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from sac_ros.atomic_write import disk_errors_as, replace_file
 from sac_ros.errors import InputError
 from sac_ros.policy.contract import (
     CONTRACT_KEY,
@@ -34,7 +33,6 @@ from sac_ros.policy.contract import (
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.sac.learners.learner_protocol import Actor
 from sac_ros.sac.networks.discrete_networks import CategoricalActor
-from sac_ros.sac.replay.atomic_write import disk_errors_as
 from sac_ros.task.task_spec import TaskSpec
 
 # Old enough for every onnxruntime since 1.14 and for what robots still run.
@@ -64,16 +62,8 @@ def export_policy(
         obs_high=obs_high,
         golden_obs=golden_obs,
     )
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
-    try:
-        with disk_errors_as(PolicyExportError, path):
-            with draft.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with disk_errors_as(PolicyExportError, path):
+        replace_file(path, content)
 
 
 def policy_bytes(

@@ -10,8 +10,8 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+from sac_ros.atomic_write import replace_file
 from sac_ros.sac.on_robot.episode_returns import EpisodeRow
-from sac_ros.sac.replay.atomic_write import replace_file
 
 WINDOW: Final = 3
 """Episodes in a row whose median is compared: one alone is often luck."""

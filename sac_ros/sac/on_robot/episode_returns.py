@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from sac_ros.sac.replay.atomic_write import append_or_undo
+from sac_ros.atomic_write import append_or_undo
 from sac_ros.task.transition import Transition
 
 HEADER = "robot_steps,episode,policy,return,length,ending,interventions\n"

@@ -53,8 +53,7 @@ class FineTuning:
         self.demonstrations = demonstrations
         self.metrics: SACMetrics | None = None
         """Of the last update."""
-        self.num_dropped = 0
-        """Updates given up because the machine was too slow for the ratio."""
+        self._num_dropped = 0.0
         self._updates_owed = 0.0
         self._robot_steps = 0
 
@@ -62,6 +61,12 @@ class FineTuning:
     def robot_steps(self) -> int:
         """Transitions taken from the robot, those of earlier sessions included."""
         return self._robot_steps
+
+    @property
+    def num_dropped(self) -> int:
+        """Whole updates given up because the machine was too slow for the ratio."""
+        # The ratio may be a fraction that binary numbers only approach.
+        return int(self._num_dropped + 1e-6)
 
     @property
     def updates_owed(self) -> int:
@@ -87,7 +92,7 @@ class FineTuning:
         self._robot_steps += 1
         owed = self._updates_owed + self.config.utd_ratio
         self._updates_owed = min(owed, float(self.config.max_updates_owed))
-        self.num_dropped += math.ceil(owed - self._updates_owed)
+        self._num_dropped += owed - self._updates_owed
 
     def update_while(self, has_time: Callable[[], bool]) -> int:
         """Take the updates that are owed, one at least, until time is up; return how many.

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sac_ros.atomic_write import disk_errors_as, replace_file
 from sac_ros.errors import InputError
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS, GoldenPairs, PolicyContract, Provenance
 from sac_ros.policy.updates.policy_status import PolicyStatus
@@ -37,7 +38,6 @@ from sac_ros.sac.on_robot.episode_returns import EpisodeReturns, EpisodeRow
 from sac_ros.sac.on_robot.fine_tuning import DivergedError, FineTuning, Phase, adapted_state
 from sac_ros.sac.on_robot.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.on_robot.prior_transitions import load_prior
-from sac_ros.sac.replay.atomic_write import disk_errors_as, replace_file
 from sac_ros.sac.replay.demonstrations import Demonstrations
 from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 from sac_ros.sac.replay.transition_log import Mark, TransitionLog

@@ -111,7 +111,7 @@ class FrameReplayBuffer:
             self._stacks[place] = stack, self._number_next(after[index], stack)
             self._rows[place] = rows[index]
             self.num_added += 1
-        self._drop_incomplete()
+        self._drop_incomplete(num_new)
 
     def sample(self, batch_size: int) -> Batch:
         """Draw a batch, observations as bytes; the tensors are the caller's own."""
@@ -225,10 +225,20 @@ class FrameReplayBuffer:
         self._num_frames += 1
         return self._num_frames - 1
 
-    def _drop_incomplete(self) -> None:
-        """Give up the oldest transitions whose images had to make room."""
+    def _drop_incomplete(self, num_envs: int) -> None:
+        """Give up the oldest transitions, up to the last one of which an image was overwritten.
+
+        Transitions do not lose their images in the order they came: one environment may have begun
+        an episode, with new images, while its neighbour goes on with images S steps old.
+        """
         oldest_frame = self._num_frames - self._max_frames
+        # No image is older than S steps of its environment, so all that is incomplete lies here.
+        reach = num_envs * (self._stacks.shape[-1] + 1)
         first = self.first_kept
-        while first < self.num_added and self._stacks[first % self.capacity].min() < oldest_frame:
-            first += 1
+        while True:
+            window = np.arange(first, min(first + reach, self.num_added)) % self.capacity
+            incomplete = np.flatnonzero(self._stacks[window].min(axis=(1, 2)) < oldest_frame)
+            if len(incomplete) == 0:
+                break
+            first += int(incomplete[-1]) + 1
         self._first_whole = first

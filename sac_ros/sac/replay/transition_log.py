@@ -23,8 +23,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from sac_ros.atomic_write import append_or_undo, disk_errors_as
 from sac_ros.errors import InputError
-from sac_ros.sac.replay.atomic_write import append_or_undo, disk_errors_as
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 from sac_ros.task.transition import Transition, pack, packed_layout
 

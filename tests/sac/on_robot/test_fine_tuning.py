@@ -152,6 +152,13 @@ def test_updates_beyond_what_may_be_owed_are_dropped_and_counted() -> None:
     assert tuning.updates_owed == 20 and tuning.num_dropped == 10
 
 
+@pytest.mark.parametrize("utd_ratio", [0.1, 0.25, 0.7, 1.0, 2.5])
+def test_each_dropped_update_is_counted_once_whatever_the_ratio(utd_ratio: float) -> None:
+    tuning = fine_tuning(replace(QUICK, utd_ratio=utd_ratio, max_updates_owed=5))
+    add(tuning, 90)
+    assert tuning.num_dropped + tuning.updates_owed == round(90 * utd_ratio)
+
+
 def test_updates_stop_when_time_is_up_and_go_on_later() -> None:
     tuning = fine_tuning()
     add(tuning, 30)

@@ -183,3 +183,42 @@ def test_reward_that_is_not_finite_is_refused() -> None:
 
     with pytest.raises(NonFiniteTransitionError, match="reward"):
         buffer.add(picture, [[0.0]], [np.nan], picture, [False], [False])
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_transition_outlives_its_images_whatever_the_environments_do(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    num_images, num_envs = int(rng.integers(1, 5)), int(rng.integers(2, 6))
+    capacity = int(rng.integers(num_envs, 40))
+    buffer = FrameReplayBuffer(capacity, num_images, NUM_PIXELS, action_dim=1, seed=0)
+    num_greys = int(rng.integers(1, 5))  # few: equal images are found again where nobody expects
+
+    def image() -> NDArray[np.uint8]:
+        return rng.integers(0, num_greys, NUM_PIXELS).astype(np.uint8)
+
+    def begun() -> list[NDArray[np.uint8]]:
+        return [image()] * num_images
+
+    stacks, truth = [begun() for _ in range(num_envs)], {}
+    for step in range(60):
+        # Some environments begin episodes, others show all new images, and the rest go on.
+        after = [
+            [image() for _ in stack] if rng.random() < 0.2 else [*stack[1:], image()]
+            for stack in stacks
+        ]
+        obs, next_obs = (np.array([np.concatenate(s) for s in each]) for each in (stacks, after))
+        numbers = step * num_envs + np.arange(num_envs)
+        ended = np.zeros(num_envs, dtype=bool)
+        buffer.add(obs, np.zeros((num_envs, 1)), numbers, next_obs, ended, ended)
+        truth |= {n: (obs[i], next_obs[i]) for i, n in enumerate(numbers.tolist())}
+        if rng.random() < 0.1:
+            copy = FrameReplayBuffer(capacity, num_images, NUM_PIXELS, action_dim=1, seed=0)
+            kept = (buffer.first_kept, buffer.num_added)
+            copy.restore_chunks(kept[0], [(kept[0], buffer.chunk(*kept))], buffer.rng_state)
+            assert copy.first_kept == buffer.first_kept
+            buffer = copy
+        stacks = [begun() if rng.random() < 0.2 else stack for stack in after]
+        batch = buffer.sample(64)
+        for row, number in enumerate(batch.reward.tolist()):
+            np.testing.assert_array_equal(batch.obs[row].numpy(), truth[number][0])
+            np.testing.assert_array_equal(batch.next_obs[row].numpy(), truth[number][1])
