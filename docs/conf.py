@@ -10,7 +10,7 @@ project = "sac_ros"
 author = "sac_ros maintainers"
 copyright = "sac_ros maintainers, Apache-2.0"
 
-extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design"]
+extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design", "sac_ros_reference"]
 exclude_patterns = ["_extensions"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4

@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
     return _verdict(summary) if options.verify else 0
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, which the documentation lists too."""
     parser = _Parser(
         prog="sac-ros bag-to-buffer",
         description="Turn bags of a robot at work into transitions that a learner starts from.",
@@ -111,7 +112,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help="where a topic of the task is in the bag; may be given several times",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    options = make_parser().parse_args(argv)
     if options.out is None and not options.verify:
         raise InputError("bag-to-buffer: give --out FOLDER for the transitions, or --verify")
     return options

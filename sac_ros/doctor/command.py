@@ -50,7 +50,8 @@ def main(argv: Sequence[str]) -> int:
     return 0 if is_healthy else 1
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, which the documentation lists too."""
     parser = _Parser(
         prog="sac-ros doctor",
         description="Look at a robot, on live topics or in a bag, before a policy moves it.",
@@ -67,7 +68,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--namespace", default="", help="namespace of the robot's topics")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    options = make_parser().parse_args(argv)
     if not 0.5 <= options.seconds <= 3600.0:
         raise InputError(f"doctor: --seconds is {options.seconds}, expected 0.5 to 3600")
     return options
