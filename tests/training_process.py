@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sac_ros.sac.checkpoints.checkpoint import Progress, load_checkpoint
 from sac_ros.sac.learners.algorithms import Dimensions, make_learner
-from sac_ros.sac.replay.replay_memory import make_buffer
+from sac_ros.sac.replay.replay_protocol import make_buffer
 from sim_training.training.run_folder import RunFolder
 
 TINY = (

@@ -30,7 +30,7 @@ from sac_ros.sac.config.algorithm_config import AlgorithmName
 from sim_training.commands import train
 from sim_training.evaluation.policy_evaluation import evaluate_policy
 from sim_training.run_report.run_history import RunHistory, RunHistoryError, read_history
-from sim_training.terminal.options import parse_options, split_passed_on
+from sim_training.terminal.options import parse_options, split_at_double_dash
 from sim_training.training.policy_export import export_run
 from sim_training.training.run_folder import RunFolder
 
@@ -91,7 +91,7 @@ class Options:
 def main() -> int:
     """Train, evaluate and write down each seed in turn."""
     try:
-        arguments, train_options = split_passed_on(sys.argv[1:])
+        arguments, train_options = split_at_double_dash(sys.argv[1:])
         options = parse_options(
             Options,
             arguments,

@@ -11,7 +11,7 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.task_spec import TaskSpec, load_task
 
 
-def asked_task(policy: Path | None, task_name: str) -> TaskSpec | None:
+def task_from_options(policy: Path | None, task_name: str) -> TaskSpec | None:
     """Return the task of the options, or None if the bag is to say it; raise InputError."""
     task = load_task(task_name) if task_name else None
     if policy is None:

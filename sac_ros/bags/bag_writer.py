@@ -135,7 +135,7 @@ class BagWriter:
         self._topics: dict[str, _Topic] = {}
         self._finished: list[tuple[Path, _Span]] = []
         self._span = _Span()
-        with self._refusing():
+        with self._raise_write_errors():
             folder.mkdir(parents=True)
             self._file = self._next_file()
             self._write_metadata()
@@ -167,7 +167,7 @@ class BagWriter:
 
     def write(self, topic: str, content: bytes, *, received_ns: int, sent_ns: int) -> None:
         """Add one serialised message (CDR), with its times since the epoch."""
-        with self._refusing():
+        with self._raise_write_errors():
             if 1e-9 * (received_ns - self._file.span.first_ns) >= self._max_file_s:
                 self._file.finish(self._metadata())
                 self._finished.append((self._file.path, self._file.span))
@@ -178,14 +178,14 @@ class BagWriter:
 
     def flush(self) -> None:
         """Bring everything so far out of this process; raise BagWriteError."""
-        with self._refusing():
+        with self._raise_write_errors():
             self._file.flush()
             self._write_metadata()
 
     def close(self) -> None:
         """Finish the bag with its index; raise BagWriteError."""
         try:
-            with self._refusing():
+            with self._raise_write_errors():
                 self._file.finish(self._metadata())
                 self._write_metadata()
         finally:
@@ -234,7 +234,7 @@ class BagWriter:
         }
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _raise_write_errors(self) -> Iterator[None]:
         """Turn what the system refuses into BagWriteError."""
         try:
             yield

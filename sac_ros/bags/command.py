@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from sac_ros.bags.bag_task import asked_task
+from sac_ros.bags.bag_task import task_from_options
 from sac_ros.bags.comparison import TOLERANCE
-from sac_ros.bags.conversion import ConversionSettings, Summary, convert, open_output, task_of
+from sac_ros.bags.conversion import ConversionSettings, Summary, convert, open_output, task_of_bags
 from sac_ros.errors import InputError
 
 EXPLANATION = """A bag holds the task's sensor topics and its command topic, as bag_recorder or
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         reward=options.reward,
         is_demonstration=options.demonstrations,
     )
-    task = task_of(options.bag, asked_task(options.policy, options.task), settings)
+    task = task_of_bags(options.bag, task_from_options(options.policy, options.task), settings)
     with open_output(options.out, task, appends=options.append) as keep:
         summary = convert(options.bag, task, settings, keep, _show_progress)
     if options.json:

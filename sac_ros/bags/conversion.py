@@ -12,7 +12,7 @@ from sac_ros.bags.bag_reader import Bag, BagError, open_bag
 from sac_ros.bags.bag_task import recorded_contracts, refuse_unless_recorded, topic_names
 from sac_ros.bags.comparison import Comparison
 from sac_ros.bags.recorded_run import RecordedRun, TopicNames, read_run
-from sac_ros.bags.replay import Replay, Replayed
+from sac_ros.bags.replay import Replay, ReplayedStep
 from sac_ros.bags.sampler import Sampler, Sampling
 from sac_ros.nodes.messages.message_stamp import stamp_s
 from sac_ros.sac.replay.transition_log import TransitionLog
@@ -22,7 +22,7 @@ from sac_ros.task.transition import Transition
 SPEED_SAMPLE = 1000
 """Sensor messages from which it is told how fast the robot's time passed."""
 
-Keep = Callable[[Transition], None]
+StoreTransition = Callable[[Transition], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ class Summary:
     comparison: Comparison = field(default_factory=Comparison)
 
 
-def task_of(bags: list[Path], asked: TaskSpec | None, settings: ConversionSettings) -> TaskSpec:
+def task_of_bags(
+    bags: list[Path], asked: TaskSpec | None, settings: ConversionSettings
+) -> TaskSpec:
     """Return the task that all bags are of; raise BagError if they are not, or do not say."""
     names = topic_names(None, settings.namespace, settings.policy_node, settings.remaps)
     found = asked
@@ -91,7 +93,7 @@ def convert(
     bags: list[Path],
     task: TaskSpec,
     settings: ConversionSettings,
-    keep: Keep,
+    keep: StoreTransition,
     progress: Callable[[Path, float], None],
 ) -> Summary:
     """Make transitions of every bag and `keep` each; raise BagError."""
@@ -111,7 +113,7 @@ def _convert_bag(
     task: TaskSpec,
     names: TopicNames,
     settings: ConversionSettings,
-    keep: Keep,
+    keep: StoreTransition,
     progress: Callable[[Path, float], None],
     summary: Summary,
 ) -> None:
@@ -124,16 +126,16 @@ def _convert_bag(
     replay = Replay(task, run, _time_limit(task, run, settings))
     sampler = Sampler(task, names.sensors, bag.messages(set(names.sensors)), sampling)
     steps = (
-        replay.by_stamps(sampler)
+        replay.steps_by_stamps(sampler)
         if sampling == "stamps"
-        else replay.by_arrival(sampler, _speed(bag, _pacing_topic(task, names)))
+        else replay.steps_by_arrival(sampler, _speed(bag, _pacing_topic(task, names)))
     )
     offset, num_compared = summary.episodes, 0
     episodes: dict[int, int] = {}
     began_ns = run.ticks[0].received_ns
     for step in steps:
         number = episodes.setdefault(step.transition.episode, offset + len(episodes))
-        transition = _as_asked(step, settings, number)
+        transition = _apply_settings(step, settings, number)
         if step.sent is not None:
             summary.comparison.add(step.transition, step.sent)
             num_compared += 1
@@ -155,7 +157,7 @@ def _convert_bag(
     summary.sampling[str(bag.path)] = sampling
 
 
-def _as_asked(step: Replayed, settings: ConversionSettings, episode: int) -> Transition:
+def _apply_settings(step: ReplayedStep, settings: ConversionSettings, episode: int) -> Transition:
     transition = replace(step.transition, episode=episode)
     if settings.reward == "sent":
         if step.sent is None:
@@ -196,7 +198,7 @@ def _speed(bag: Bag, topic: str) -> float:
 
 def open_output(
     folder: Path | None, task: TaskSpec, *, appends: bool
-) -> AbstractContextManager[Keep]:
+) -> AbstractContextManager[StoreTransition]:
     """Return where transitions go: a log in `folder`, or nowhere; raise an InputError."""
     if folder is None:
         return nullcontext(lambda transition: None)
@@ -215,7 +217,7 @@ class _Output:
             capacity=2**62,
         )
 
-    def __enter__(self) -> Keep:
+    def __enter__(self) -> StoreTransition:
         """Open the log; what it holds already stays."""
         self._consume(self._log.open())
         return self._log.append

@@ -17,7 +17,7 @@ from sac_ros.nodes.messages.command_message import CommandMessageError, command_
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition, TransitionError, unpack_with_stamps
 
-OVERTAKING = 0.25
+REORDER_TOLERANCE = 0.25
 """How far a transition may have overtaken its command in the recorder, in intervals of commands."""
 
 
@@ -102,9 +102,9 @@ def read_run(bag: Bag, task: TaskSpec, names: TopicNames) -> RecordedRun:
             sent.append((message, transition))
     if not ticks:
         raise BagError(f"the bag {bag.path} has no message on {names.command}: nothing was done")
-    run = RecordedRun(_with_sent(ticks, sent), num_unreadable)
-    _count_runs(run.ticks)
-    _tell_positions(run.ticks)
+    run = RecordedRun(_match_transitions(ticks, sent), num_unreadable)
+    _number_activations(run.ticks)
+    _assign_positions(run.ticks)
     return run
 
 
@@ -115,12 +115,14 @@ def _command(task: TaskSpec, message: object) -> NDArray[np.float64] | None:
         return None
 
 
-def _with_sent(ticks: list[Tick], sent: Sequence[tuple[RecordedMessage, Transition]]) -> list[Tick]:
+def _match_transitions(
+    ticks: list[Tick], sent: Sequence[tuple[RecordedMessage, Transition]]
+) -> list[Tick]:
     """Give each transition to the command it came with; a command that is missing gets a tick."""
     ticks = sorted(ticks, key=lambda tick: tick.sent_ns)
     is_told = any(tick.sent_ns != tick.received_ns for tick in ticks)
     intervals_ns = np.diff([tick.sent_ns for tick in ticks])
-    slack_ns = 0 if is_told or len(ticks) < 2 else int(OVERTAKING * np.median(intervals_ns))
+    slack_ns = 0 if is_told or len(ticks) < 2 else int(REORDER_TOLERANCE * np.median(intervals_ns))
     merged: list[Tick] = []
     waiting = iter(ticks)
     upcoming = next(waiting, None)
@@ -144,7 +146,7 @@ def _with_sent(ticks: list[Tick], sent: Sequence[tuple[RecordedMessage, Transiti
     return merged
 
 
-def _count_runs(ticks: list[Tick]) -> None:
+def _number_activations(ticks: list[Tick]) -> None:
     """Tell activations apart: in each, episodes and their steps only count up."""
     run, newest = 0, (-1, -1)
     for tick in ticks:
@@ -156,7 +158,7 @@ def _count_runs(ticks: list[Tick]) -> None:
         tick.run = run
 
 
-def _tell_positions(ticks: list[Tick]) -> None:
+def _assign_positions(ticks: list[Tick]) -> None:
     """Work out from the transitions which step began at each tick, and which messages it is of.
 
     A transition tells both of its ends, so one that is lost leaves no gap.

@@ -21,11 +21,11 @@ GAP_INTERVALS = 1.75
 GAP_PERIODS = 1.5
 """...if the sensors' stamps, in control periods, say so too."""
 FAST, SLOW = 0.75, 1.35
-"""Interval of the commands, in control periods, from which they are thinned out, or refused."""
+"""Interval of the commands, in control periods, from which they are downsample out, or refused."""
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedStep:
     """A step made of recorded messages, and what the node sent of it, if that is in the bag."""
 
     transition: Transition
@@ -43,7 +43,7 @@ class Replay:
         self.left_out: Counter[str] = Counter()
         self.num_episodes = 0
 
-    def by_stamps(self, sampler: Sampler) -> Iterator[Replayed]:
+    def steps_by_stamps(self, sampler: Sampler) -> Iterator[ReplayedStep]:
         """Yield the steps of which the node told the messages."""
         # What an unknown past has left in the observation must have passed first.
         depth = max(channel.history for channel in self._task.observation) - 1
@@ -80,7 +80,7 @@ class Replay:
                     num_unsure -= 1
                     self.left_out["steps that depend on what is not in the bag"] += 1
                 else:
-                    yield Replayed(transition, tick.sent)
+                    yield ReplayedStep(transition, tick.sent)
             is_over = tick.sent is not None and (tick.sent.terminated or tick.sent.truncated)
             before = None
             if not is_over and observed.termination_reason is None and self._is_usable(tick):
@@ -88,7 +88,7 @@ class Replay:
                 experience.execute(observed, tick.command)
                 before = tick.position
 
-    def by_arrival(self, sampler: Sampler, speed: float) -> Iterator[Replayed]:
+    def steps_by_arrival(self, sampler: Sampler, speed: float) -> Iterator[ReplayedStep]:
         """Yield steps from command to command; `speed`: robot's seconds for each of the recorder's.
 
         Raises BagError if the commands come too seldom for the task.
@@ -133,7 +133,7 @@ class Replay:
                 self._drop(experience, "commands whose readings cannot be used")
                 continue
             if observed.complete_step is not None:
-                yield Replayed(observed.complete_step(), tick.sent)
+                yield ReplayedStep(observed.complete_step(), tick.sent)
             if observed.is_end or not self._is_usable(tick):
                 self._begin(experience, pacer)
                 continue

@@ -21,9 +21,9 @@ from sac_ros.task.observation import Readings
 from sac_ros.task.task_spec import TaskSpec
 
 Sampling = Literal["stamps", "arrival"]
-AHEAD_NS = 1_000_000_000
+LOOKAHEAD_NS = 1_000_000_000
 """How much later than the command a message that it acted on may have reached the recorder."""
-KEPT_NS = 10_000_000_000
+RETENTION_NS = 10_000_000_000
 """How much earlier: sensors may be that slow."""
 
 
@@ -70,14 +70,14 @@ class Sampler:
         assert stamps_s is not None
         wanted = self._wanted(stamps_s)
         named = {topic for topic, _ in wanted}
-        self._read_ahead(tick.received_ns + AHEAD_NS)
+        self._read_ahead(tick.received_ns + LOOKAHEAD_NS)
         self._sort_upcoming(tick.received_ns, named)
         self._feed_named(wanted - self._fed)
         if not self._is_at(stamps_s):
             # An order that our own rule refuses, or stamps that come again after a restart.
             self.readings.clear()
             self._feed_named(wanted)
-        self._forget(tick.received_ns - KEPT_NS)
+        self._forget(tick.received_ns - RETENTION_NS)
         return self.readings.snapshot() if self._is_at(stamps_s) else None
 
     def _is_at(self, stamps_s: NDArray[np.float64]) -> bool:
@@ -122,7 +122,7 @@ class Sampler:
     def _newest(self, key: tuple[str, float]) -> list[RecordedMessage]:
         """Return a topic's messages of one stamp, without those of before a restart."""
         messages = self._kept.get(key, [])
-        return [m for m in messages if messages[-1].received_ns - m.received_ns < AHEAD_NS]
+        return [m for m in messages if messages[-1].received_ns - m.received_ns < LOOKAHEAD_NS]
 
     def _feed(self, message: RecordedMessage) -> None:
         arrival_s = 1e-9 * message.received_ns

@@ -15,7 +15,7 @@ from sim_training.training.policy_export import export_run
 from sim_training.training.provenance import command_line
 from sim_training.training.run_folder import RunFolder
 from sim_training.training.sb3_import import export_sb3_model
-from sim_training.training.training_config import TrainingConfig, task_of
+from sim_training.training.training_config import TrainingConfig, resolve_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 def _export_sb3(options: ExportOptions, model: Path, command: str) -> int:
     if options.run is not None:
         raise OptionError(f"give either the run {options.run} or --from-sb3, not both")
-    task = task_of(TrainingConfig(task=options.task, env=options.env))
+    task = resolve_task(TrainingConfig(task=options.task, env=options.env))
     path = options.out or model.with_suffix(".onnx")
     return_mean = export_sb3_model(model, task, path, command)
     print(f"wrote {path}, of return {return_mean:.1f} in {task.name}")

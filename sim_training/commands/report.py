@@ -19,7 +19,7 @@ from sim_training.run_report.figures import (
     training_curves,
     value_figure,
 )
-from sim_training.run_report.measurement import Effort, Measurement, measure
+from sim_training.run_report.measurement import Measurement, MeasurementSettings, measure
 from sim_training.run_report.page import Illustration, final_return, make_page, number
 from sim_training.run_report.run_groups import (
     RunGroup,
@@ -28,7 +28,7 @@ from sim_training.run_report.run_groups import (
     refuse_several_tasks,
 )
 from sim_training.run_report.run_history import read_histories
-from sim_training.run_report.seed_interval import LEAST_SEEDS
+from sim_training.run_report.seed_interval import MIN_SEEDS_FOR_INTERVAL
 from sim_training.run_report.value_check import ValueCheck
 from sim_training.terminal.options import OptionError, parse_options
 from sim_training.training.provenance import command_line
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
     out = options.out or _default_out(options)
     # Before the measurements, so that a folder that cannot be written is not found out after them.
     out.mkdir(parents=True, exist_ok=True)
-    effort = Effort(
+    effort = MeasurementSettings(
         episodes=options.episodes,
         value_episodes=options.value_episodes,
         seed=options.seed,
@@ -128,7 +128,7 @@ def _places(group: RunGroup) -> str:
 def _illustrate(
     groups: Sequence[RunGroup],
     measurements: dict[str, Measurement],
-    effort: Effort,
+    effort: MeasurementSettings,
     out: Path,
 ) -> list[Illustration]:
     """Draw every figure, write it as PNG, and return it for the page."""
@@ -184,17 +184,17 @@ def _learning_caption(groups: Sequence[RunGroup]) -> str:
         )
     if 2 in sizes:
         parts.append("Of two seeds (thin) their mean is drawn, and no interval.")
-    if max(sizes) >= LEAST_SEEDS:
+    if max(sizes) >= MIN_SEEDS_FOR_INTERVAL:
         parts.append(
             "Of several seeds (thin) the thick line is the interquartile mean and the band its 95 %"
             " interval, by stratified bootstrap over the seeds, up to the step all have reached."
         )
-    if LEAST_SEEDS <= max(sizes) < 10:
+    if MIN_SEEDS_FOR_INTERVAL <= max(sizes) < 10:
         parts.append("Of fewer than ten seeds such an interval is itself rough.")
     return " ".join(parts)
 
 
-def _value_caption(checks: dict[str, ValueCheck], effort: Effort) -> str:
+def _value_caption(checks: dict[str, ValueCheck], effort: MeasurementSettings) -> str:
     parts = []
     for label, values in checks.items():
         name = f"{escape(label)}: " if len(checks) > 1 else ""
@@ -213,7 +213,7 @@ def _value_caption(checks: dict[str, ValueCheck], effort: Effort) -> str:
     )
 
 
-def _returns_caption(measurements: dict[str, Measurement], effort: Effort) -> str:
+def _returns_caption(measurements: dict[str, Measurement], effort: MeasurementSettings) -> str:
     parts = []
     for label, measurement in measurements.items():
         returns = measurement.returns

@@ -10,9 +10,9 @@ from sac_ros.atomic_write import replace_text
 from sac_ros.sac.config.algorithm_config import CONFIGS
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import read_yaml, to_mapping
-from sim_training.terminal.options import OptionError, parse_options, split_passed_on
+from sim_training.terminal.options import OptionError, parse_options, split_at_double_dash
 from sim_training.training.run_folder import RunFolder
-from sim_training.training.training_config import TrainingConfig, task_of
+from sim_training.training.training_config import TrainingConfig, resolve_task
 from sim_training.tuning.search import Search, TuneSettings
 from sim_training.tuning.search_space import (
     read_search_space,
@@ -45,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
     base = CONFIGS[settings.algorithm]()
     if settings.config is not None:
         base = read_yaml(settings.config, type(base))
-    task_of(TrainingConfig(task=settings.task, env=settings.env))  # refuses what does not exist
+    resolve_task(
+        TrainingConfig(task=settings.task, env=settings.env)
+    )  # refuses what does not exist
     path = settings.space or package_share() / "config" / "search_space.yaml"
     space = read_search_space(path, base)
     with RunFolder(out).locked():
@@ -59,7 +61,7 @@ _SETTINGS = tuple(TuneSettings.__dataclass_fields__)
 
 def _read_options(argv: Sequence[str]) -> TuneOptions:
     """Resolve the command line; a resumed search takes what is not given from its tune.yaml."""
-    own, passed_on = split_passed_on(argv)
+    own, passed_on = split_at_double_dash(argv)
     options = replace(_parse(own, TuneOptions()), train_options=tuple(passed_on))
     out = options.out or _default_out(options)
     stored_at = out / "tune.yaml"

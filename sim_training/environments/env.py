@@ -133,7 +133,7 @@ def executed_action(
     return executed
 
 
-def ends_for_learner(
+def terminated_for_learner(
     terminated: NDArray[np.bool_], info: Mapping[str, object]
 ) -> NDArray[np.bool_]:
     """Return where [n] nothing more is to be expected: an episode terminated, or a life was lost.

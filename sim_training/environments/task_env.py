@@ -61,7 +61,9 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         """Put the robot at a fresh start pose; return obs [O]."""
         super().reset(seed=seed)
         if not self._randomization.is_none:
-            self._robot.become(self._randomization.draw(self._perturbation, self.np_random))
+            self._robot.apply_perturbation(
+                self._randomization.draw(self._perturbation, self.np_random)
+            )
         self._robot.reset(self.np_random)
         self._observation.reset()
         self._previous_action = np.zeros_like(self._previous_action)

@@ -54,7 +54,7 @@ class MujocoRobot:
         self._perturbed_model = PerturbedModel(self.model, self.data)
         self._perturbation = NOMINAL
         if not perturbation.is_nominal:
-            self.become(perturbation)
+            self.apply_perturbation(perturbation)
         self.steps_per_control = _whole_steps(task, self.timestep_s)
         # What was commanded and is not yet felt, one entry for each physics step.
         self._delay_line: deque[NDArray[np.float64]] = deque()
@@ -84,10 +84,10 @@ class MujocoRobot:
         """Duration of one physics step."""
         return float(self.model.opt.timestep)
 
-    def become(self, perturbation: Perturbation) -> None:
+    def apply_perturbation(self, perturbation: Perturbation) -> None:
         """Be another robot from the next reset on."""
         self._perturbation = perturbation
-        self._perturbed_model.become(perturbation)
+        self._perturbed_model.apply_perturbation(perturbation)
 
     def reset(self, rng: np.random.Generator) -> None:
         """Put the robot at a fresh start pose, at rest but for the task's noise."""

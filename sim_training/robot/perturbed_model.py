@@ -30,7 +30,7 @@ class PerturbedModel:
         )
         self._nominal = [(view, view.copy()) for view in views]
 
-    def become(self, perturbation: Perturbation) -> None:
+    def apply_perturbation(self, perturbation: Perturbation) -> None:
         """Change the model from what its file says; leaves the data at the model's start pose."""
         for view, nominal in self._nominal:
             view[:] = nominal

@@ -36,7 +36,7 @@ from sac_ros.nodes.process.parameter_table import (
 from sac_ros.task.task_spec import TaskSpec, load_task
 from sim_training.robot.mujoco_robot import MujocoRobot
 from sim_training.robot.perturbation import Perturbation
-from sim_training.robot_node.learner_pace import pace_for
+from sim_training.robot_node.simulation_speed import simulation_speed_factor
 
 # Reliable, as joint_state_broadcaster does it: every kind of subscriber hears it.
 STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -45,11 +45,11 @@ CLOCK_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LOG_INTERVAL_S = 2.0
 MAX_CATCH_UP_S = 0.1
 """A pause longer than this is not made up for: the simulation falls behind, and says so."""
-PATIENCE_S = 1.0
+MAX_COMMAND_WAIT_S = 1.0
 """How long a robot that waits for commands waits for one."""
 
 # How this robot differs from its model; see sim_training/robot/perturbation.py.
-DIFFERENCES = (
+PERTURBATION_PARAMETERS = (
     Parameter("gravity", 1.0, "Factor on the gravitational acceleration.", (0.0, 100.0)),
     Parameter("friction", 1.0, "Factor on the sliding friction of every geom.", (0.0, 100.0)),
     Parameter("body_mass", 1.0, "Factor on mass and inertia of every body.", (1e-3, 1e3)),
@@ -113,7 +113,7 @@ PARAMETERS = (
         "Simulated time in s without a command after which the safe command is applied.",
         (0.0, 60.0),
     ),
-    *DIFFERENCES,
+    *PERTURBATION_PARAMETERS,
 )
 
 
@@ -159,7 +159,7 @@ class SimRobotNode(StandaloneNode):
         self._real_time_factor = number(self, "real_time_factor")
         publishes_clock = flag(self, "publish_clock")
         if not publishes_clock:
-            _refuse_another_pace(self)
+            _require_real_time_without_clock(self)
         self._command_timeout_s = number(self, "command_timeout_s")
         self._action = task.action
         self._safe_command = np.array(task.action.safe_command)
@@ -186,7 +186,7 @@ class SimRobotNode(StandaloneNode):
         self._learner = text(self, "waits_for_learner")
         if self._learner:
             self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._go_on_from_now()
+        self._restart_step_clock()
         self.create_timer(
             self._robot.timestep_s / self._real_time_factor,
             self._on_timer,
@@ -210,15 +210,15 @@ class SimRobotNode(StandaloneNode):
                 else f"slower than real time: stood still for {behind_s:.3f} s",
                 throttle_duration_sec=LOG_INTERVAL_S,
             )
-            self._go_on_from_now()
+            self._restart_step_clock()
             due = self._num_steps + 1
         while self._num_steps < due:
             if self._must_wait():
-                self._go_on_from_now()
+                self._restart_step_clock()
                 return
             self._step()
 
-    def _go_on_from_now(self) -> None:
+    def _restart_step_clock(self) -> None:
         """Let no step be due before now."""
         self._started_s = time.monotonic()
         self._steps_at_start = self._num_steps
@@ -235,7 +235,7 @@ class SimRobotNode(StandaloneNode):
         now_s = time.monotonic()
         if self._waiting_since_s is None:
             self._waiting_since_s = now_s
-        return now_s - self._waiting_since_s < PATIENCE_S
+        return now_s - self._waiting_since_s < MAX_COMMAND_WAIT_S
 
     def _step(self) -> None:
         self._num_steps += 1
@@ -302,8 +302,10 @@ class SimRobotNode(StandaloneNode):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == f"{self._learner}: learning":
-                self._pace = pace_for({item.key: item.value for item in status.values})
-                self._go_on_from_now()
+                self._pace = simulation_speed_factor(
+                    {item.key: item.value for item in status.values}
+                )
+                self._restart_step_clock()
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._robot.reset(self._rng)
@@ -337,7 +339,7 @@ def _sensor_publishers(node: Node, task: TaskSpec) -> tuple[SensorPublisher, ...
     )
 
 
-def _refuse_another_pace(node: Node) -> None:
+def _require_real_time_without_clock(node: Node) -> None:
     """Refuse, for a robot without /clock, whatever makes its time another one than ours."""
     expected = {"real_time_factor": 1.0, "waits_for_command": False, "waits_for_learner": ""}
     for name, value in expected.items():
@@ -351,7 +353,7 @@ def _refuse_another_pace(node: Node) -> None:
 
 
 def _read_perturbation(node: Node) -> Perturbation:
-    found = {row.name: node.get_parameter(row.name).value for row in DIFFERENCES}
+    found = {row.name: node.get_parameter(row.name).value for row in PERTURBATION_PARAMETERS}
     try:
         return Perturbation(**found)
     except ValueError as error:

@@ -24,8 +24,12 @@ from sim_training.run_report.figure_style import (
     format_steps,
 )
 from sim_training.run_report.run_groups import RunGroup
-from sim_training.run_report.run_history import Curve, RunHistory, on_common_steps, thinned
-from sim_training.run_report.seed_interval import LEAST_SEEDS, interquartile_mean, seed_band
+from sim_training.run_report.run_history import Curve, RunHistory, downsample, on_common_steps
+from sim_training.run_report.seed_interval import (
+    MIN_SEEDS_FOR_INTERVAL,
+    interquartile_mean,
+    seed_band,
+)
 from sim_training.run_report.value_check import ValueCheck
 
 WIDTH = 9.6  # inches
@@ -187,7 +191,7 @@ def _draw_panel(axes: Axes, panel: Panel, groups: Sequence[RunGroup]) -> None:
     for index, group in enumerate(groups):
         curves = [run.scalars[panel.name] for run in group.runs if panel.name in run.scalars]
         if curves:
-            _draw_seeds(axes, index, group.label, [thinned(c, MAX_POINTS) for c in curves])
+            _draw_seeds(axes, index, group.label, [downsample(c, MAX_POINTS) for c in curves])
         if panel.name == "losses/entropy":
             _draw_target_entropy(axes, index, group.runs[0])
     values = [
@@ -222,7 +226,7 @@ def _draw_seeds(axes: Axes, index: int, label: str, curves: Sequence[Curve]) -> 
     steps, values = on_common_steps(curves)
     if len(steps) == 0:
         return
-    if len(curves) >= LEAST_SEEDS:
+    if len(curves) >= MIN_SEEDS_FOR_INTERVAL:
         band = seed_band(values)
         axes.fill_between(steps, band.low, band.high, color=colour, alpha=0.2, linewidth=0)
     axes.plot(steps, interquartile_mean(values), color=colour, linestyle=dash, label=label)

@@ -12,12 +12,12 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sim_training.evaluation.policy_evaluation import evaluate_policy
 from sim_training.run_report.film import Film, film_policy
 from sim_training.run_report.run_groups import RunGroup
-from sim_training.run_report.value_check import ValueCheck, check_values, pooled
+from sim_training.run_report.value_check import ValueCheck, check_values, pool_checks
 from sim_training.training.policy_export import export_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class MeasurementSettings:
     """How much a report measures."""
 
     episodes: int
@@ -46,7 +46,7 @@ class Measurement:
     """What that run's own policy file says; None before the run has ended."""
 
 
-def measure(group: RunGroup, effort: Effort, folder: Path) -> Measurement:
+def measure(group: RunGroup, effort: MeasurementSettings, folder: Path) -> Measurement:
     """Evaluate, check and film the policies of a group's latest checkpoints.
 
     Writes them as files into `folder`.
@@ -62,7 +62,7 @@ def measure(group: RunGroup, effort: Effort, folder: Path) -> Measurement:
     return Measurement(
         checkpoint_steps=tuple(policy.contract.provenance.steps for policy in loaded),
         returns=np.concatenate([np.array(values) for values in returns]),
-        values=pooled(
+        values=pool_checks(
             [check_values(run, effort.value_episodes, effort.seed) for run in group.runs]
         ),
         film=film,

@@ -13,8 +13,12 @@ from sim_training.run_report.measurement import Measurement
 from sim_training.run_report.page_style import STYLE
 from sim_training.run_report.run_groups import RunGroup
 from sim_training.run_report.run_history import RunHistory, on_common_steps
-from sim_training.run_report.seed_interval import LEAST_SEEDS, interquartile_mean, seed_band
-from sim_training.training.training_config import TrainingConfig, flat_settings
+from sim_training.run_report.seed_interval import (
+    MIN_SEEDS_FOR_INTERVAL,
+    interquartile_mean,
+    seed_band,
+)
+from sim_training.training.training_config import TrainingConfig, flatten_settings
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 """Makes the browser itself refuse anything that does not come with the page."""
@@ -73,7 +77,7 @@ def final_return(group: RunGroup) -> tuple[float, str]:
             middle,
             f"± {number(evaluation.return_std)} over {_episodes(group.runs[0])}, one seed",
         )
-    if len(group.runs) < LEAST_SEEDS:
+    if len(group.runs) < MIN_SEEDS_FOR_INTERVAL:
         return middle, f"{number(last.min())} and {number(last.max())}, two seeds"
     band = seed_band(last)
     interval = f"{number(band.low[0])} to {number(band.high[0])}"
@@ -284,7 +288,7 @@ def _key(index: int) -> str:
 
 
 def _flat(config: TrainingConfig) -> dict[str, str]:
-    return {name: _plain(value) for name, value in flat_settings(to_mapping(config)).items()}
+    return {name: _plain(value) for name, value in flatten_settings(to_mapping(config)).items()}
 
 
 def _plain(value: object) -> str:

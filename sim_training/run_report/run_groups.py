@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sac_ros.task.strict_yaml import to_mapping
 from sim_training.run_report.run_history import RunHistory, RunHistoryError
-from sim_training.training.training_config import FREE_TO_CHANGE, flat_settings
+from sim_training.training.training_config import CHANGEABLE_ON_RESUME, flatten_settings
 
-NOT_COMPARED = FREE_TO_CHANGE | {"seed", "device", "threads", "compiled"}
+NOT_COMPARED = CHANGEABLE_ON_RESUME | {"seed", "device", "threads", "compiled"}
 """Settings in which two runs of one group may differ: none of them changes what is learned."""
 
 
@@ -84,7 +84,7 @@ def _label(column: Mapping[str, str], differing: Sequence[str]) -> str:
 
 
 def _settings(run: RunHistory) -> dict[str, str]:
-    flat = flat_settings(to_mapping(run.config))
+    flat = flatten_settings(to_mapping(run.config))
     return {name: str(value) for name, value in flat.items() if name not in NOT_COMPARED}
 
 

@@ -93,7 +93,7 @@ def read_history(path: Path) -> RunHistory:
     )
 
 
-def thinned(curve: Curve, max_points: int) -> Curve:
+def downsample(curve: Curve, max_points: int) -> Curve:
     """Return the curve as the means of at most `max_points` equal stretches of its points."""
     if len(curve.step) <= max_points:
         return curve

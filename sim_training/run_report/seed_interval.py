@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_RESAMPLES = 2000
-LEAST_SEEDS = 3
+MIN_SEEDS_FOR_INTERVAL = 3
 """Two runs tell how far apart they are, and nothing about a third."""
 
 

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from sac_ros.sac.checkpoints.saved_critic import SavedCritic, load_critic
 from sim_training.environments.box_env import BoxEnv
-from sim_training.environments.env import ends_for_learner, make_training_env
+from sim_training.environments.env import make_training_env, terminated_for_learner
 from sim_training.evaluation.rollout import evaluation_seeds
 from sim_training.run_report.run_history import RunHistory
-from sim_training.training.checkpoint_reading import read_settled
+from sim_training.training.checkpoint_retry import read_with_retry
 
 TAIL_WEIGHT = 0.01
 CHUNK = 256
@@ -88,7 +88,7 @@ class Steps(NamedTuple):
 
 def check_values(run: RunHistory, num_episodes: int, seed: int) -> ValueCheck:
     """Act `num_episodes` with the actor of a run's checkpoint and compare."""
-    judge = _Judge(read_settled(load_critic, run.folder.checkpoint), seed)
+    judge = _SampledActorCritic(read_with_retry(load_critic, run.folder.checkpoint), seed)
     gamma = run.config.sac.gamma
     limit = run.task.max_episode_steps
     tail_steps = min(math.ceil(math.log(TAIL_WEIGHT) / math.log(gamma)), MAX_TAIL_STEPS)
@@ -101,7 +101,7 @@ def check_values(run: RunHistory, num_episodes: int, seed: int) -> ValueCheck:
     return _compare(episodes, gamma, limit)
 
 
-def pooled(checks: Sequence[ValueCheck]) -> ValueCheck:
+def pool_checks(checks: Sequence[ValueCheck]) -> ValueCheck:
     """Return the checks of several runs as one; the episodes stay apart."""
     counts = [int(check.episode.max()) + 1 for check in checks]
     firsts = np.cumsum([0, *counts[:-1]])
@@ -151,7 +151,7 @@ def _compare(episodes: Sequence[Steps], gamma: float, limit: int) -> ValueCheck:
     )
 
 
-class _Judge:
+class _SampledActorCritic:
     """An actor that samples, and what its critics think of that."""
 
     def __init__(self, saved: SavedCritic, seed: int) -> None:
@@ -165,11 +165,11 @@ class _Judge:
 
     def q(self, obs: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the least Q value of the critics [T], of obs [T, O] and action [T, A]."""
-        q = self._saved.least_q(torch.from_numpy(obs), torch.from_numpy(action))
+        q = self._saved.min_q(torch.from_numpy(obs), torch.from_numpy(action))
         return q.numpy().astype(np.float64)
 
 
-def _act_episode(env: BoxEnv, judge: _Judge, seed: int) -> Steps:
+def _act_episode(env: BoxEnv, judge: _SampledActorCritic, seed: int) -> Steps:
     observations: list[NDArray[np.float32]] = []
     actions: list[NDArray[np.float32]] = []
     q, rewards, bonuses, ends = [], [], [], []
@@ -183,7 +183,7 @@ def _act_episode(env: BoxEnv, judge: _Judge, seed: int) -> Steps:
         actions.append(np.asarray(info.get("executed_action", action), dtype=np.float32))
         rewards.append(float(reward))
         bonuses.append(bonus)
-        ends.append(bool(ends_for_learner(np.array(terminated), info)))
+        ends.append(bool(terminated_for_learner(np.array(terminated), info)))
         obs, has_ended = successor, terminated or truncated
         if has_ended or len(observations) == CHUNK:  # of images, a whole episode would be GiB
             q.append(judge.q(np.stack(observations), np.stack(actions)))

@@ -45,7 +45,7 @@ class SeedProcess:
         run.folder.path.parent.mkdir(parents=True, exist_ok=True)
         words = [str(theirs.fileno()), str(status_period_s), *run.words]
         # Whatever libraries print goes to a file: on a terminal it would tear the bars apart.
-        with theirs, self.log.open("ab") as log, _signals_held_back():
+        with theirs, self.log.open("ab") as log, _signals_blocked():
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
@@ -106,11 +106,11 @@ class SeedProcess:
 
 
 @contextmanager
-def _signals_held_back() -> Iterator[None]:
+def _signals_blocked() -> Iterator[None]:
     """Let a process that is started meanwhile begin with SIGINT and SIGTERM blocked.
 
     Here they are only late: Ctrl-C goes to all processes of a terminal at once, but it is handled
-    by this one alone, and PatientStopRequest lets SIGTERM in when it can be remembered.
+    by this one alone, and WorkerStopRequest lets SIGTERM in when it can be remembered.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

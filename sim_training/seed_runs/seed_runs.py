@@ -11,7 +11,7 @@ from sim_training.seed_runs.seed_process import SeedProcess, Status
 from sim_training.seed_runs.seeds_display import SeedsDisplay, make_seeds_display
 from sim_training.seed_runs.seeds_request import SeedRun, SeedsRequest
 from sim_training.terminal.stop_request import StopRequest
-from sim_training.training.checkpoint_reading import read_settled
+from sim_training.training.checkpoint_retry import read_with_retry
 from sim_training.training.provenance import resume_command
 from sim_training.training.training_progress import LoopState, TrainingProgress
 
@@ -111,7 +111,7 @@ class SeedTraining:
         progress = finished_progress(run)
         if status == 0 and progress is not None:
             self._note_finished(run, progress)
-        elif stop.received is None or status not in STOPPED:
+        elif stop.received is None or status not in STOPPED_EXIT_STATUSES:
             self.failures[run.seed] = process.failure()
             self._display.say(f"seed {run.seed} failed: {self.failures[run.seed]}")
 
@@ -127,7 +127,7 @@ def finished_progress(run: SeedRun) -> TrainingProgress | None:
     if not (folder.has_checkpoint and folder.policy.exists()):
         return None
     try:
-        saved = read_settled(load_actor, folder.checkpoint)
+        saved = read_with_retry(load_actor, folder.checkpoint)
         progress = LoopState.from_checkpoint(saved.progress).progress
         policy = OnnxPolicy.load(folder.policy)
     except InputError:
@@ -150,5 +150,5 @@ def summary(return_means: dict[int, float]) -> str:
     )
 
 
-STOPPED = (130, 143)
+STOPPED_EXIT_STATUSES = (130, 143)
 """Exit statuses of a training that has saved itself at a signal."""

@@ -11,8 +11,8 @@ from types import TracebackType
 
 from sac_ros.errors import InputError
 from sim_training.seed_runs.seed_process import Line, Message, Status
-from sim_training.terminal.stop_request import PatientStopRequest
-from sim_training.training.progress_display import status_words
+from sim_training.terminal.stop_request import WorkerStopRequest
+from sim_training.training.progress_display import status_text
 from sim_training.training.training_loop import train_one
 from sim_training.training.training_progress import TrainingProgress
 
@@ -25,8 +25,8 @@ def main() -> None:
     connection = Connection(int(number), readable=False)
     display = MessageDisplay(connection, float(period_s))
     try:
-        with contextlib.redirect_stdout(_SaidLines(display.say)):
-            sys.exit(train_one(words, PatientStopRequest(), display.of_steps))
+        with contextlib.redirect_stdout(_LineWriter(display.say)):
+            sys.exit(train_one(words, WorkerStopRequest(), display.of_steps))
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
     except OSError as error:
@@ -69,7 +69,7 @@ class MessageDisplay:
     ) -> None:
         """Send the status."""
         self._shown_at_s = time.monotonic()
-        words = status_words(progress, self._steps, steps_per_s, training_return)
+        words = status_text(progress, self._steps, steps_per_s, training_return)
         self._send(Status(progress.step, words))
 
     def say(self, line: str) -> None:
@@ -82,7 +82,7 @@ class MessageDisplay:
             self._connection.send(message)
 
 
-class _SaidLines(io.StringIO):
+class _LineWriter(io.StringIO):
     """Says each line that is printed."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from sim_training.terminal.options import OptionError
 from sim_training.training.provenance import command_line
 from sim_training.training.run_folder import RunFolder, RunFolderError
 from sim_training.training.train_options import TrainOptions, default_folder, read_train_request
-from sim_training.training.training_config import TrainingConfig, flat_settings, task_of
+from sim_training.training.training_config import TrainingConfig, flatten_settings, resolve_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ def read_seeds_request(
             words.append("--resume")
         config = read_train_request(words).config
         runs.append(SeedRun(seed=seed, folder=folder, words=tuple(words), config=config))
-    _refuse_unlike(runs, begun)
-    task_of(runs[0].config)  # refuses what does not exist
+    _refuse_different_settings(runs, begun)
+    resolve_task(runs[0].config)  # refuses what does not exist
     threads = runs[0].config.threads
     cores = len(os.sched_getaffinity(0)) // (threads if isinstance(threads, int) else 1)
     return SeedsRequest(
@@ -93,14 +93,14 @@ def _split(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(argv)
 
 
-def _refuse_unlike(runs: Sequence[SeedRun], begun: Sequence[int]) -> None:
+def _refuse_different_settings(runs: Sequence[SeedRun], begun: Sequence[int]) -> None:
     """Raise ConfigError if a seed would begin with other settings than those begun earlier."""
     model = next((run for run in runs if run.seed in begun), None)
     if model is None:
         return
-    before = flat_settings(to_mapping(model.config))
+    before = flatten_settings(to_mapping(model.config))
     for run in runs:
-        now = flat_settings(to_mapping(replace(run.config, seed=model.seed)))
+        now = flatten_settings(to_mapping(replace(run.config, seed=model.seed)))
         changes = [
             f"{name} {now[name]} instead of {before[name]}"
             for name in before

@@ -40,7 +40,7 @@ def parse_options(
         raise OptionError(f"{error}; {prog} --help lists every option") from error
 
 
-def split_passed_on(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_at_double_dash(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return what stands before the first `--`, and what stands after it for another command."""
     words = list(argv)
     if "--" not in words:

@@ -36,14 +36,14 @@ class StopRequest:
         self.received = signal.Signals(number)
 
 
-class PatientStopRequest(StopRequest):
+class WorkerStopRequest(StopRequest):
     """For a process that another one stops: however often it is told to, it saves first.
 
     Such a process is started with both signals held back, so that none comes before it can be
     remembered. SIGINT stays so: Ctrl-C goes to the one that started it, which then sends SIGTERM.
     """
 
-    def __enter__(self) -> "PatientStopRequest":
+    def __enter__(self) -> "WorkerStopRequest":
         super().__enter__()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         return self

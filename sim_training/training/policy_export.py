@@ -6,7 +6,7 @@ from sac_ros.sac.checkpoints.checkpoint import load_actor
 from sac_ros.sac.checkpoints.onnx_export import export_policy
 from sac_ros.sac.learners.learner_protocol import Actor
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.training.checkpoint_reading import read_settled
+from sim_training.training.checkpoint_retry import read_with_retry
 from sim_training.training.provenance import make_provenance
 from sim_training.training.run_folder import RunFolder
 from sim_training.training.training_config import TrainingConfig
@@ -16,7 +16,7 @@ from sim_training.training.training_progress import LoopState
 def export_run(folder: RunFolder, path: Path) -> int:
     """Write the policy of a run's latest checkpoint; return the step that it was saved at."""
     folder.require_checkpoint()
-    saved = read_settled(load_actor, folder.checkpoint)
+    saved = read_with_retry(load_actor, folder.checkpoint)
     state = LoopState.from_checkpoint(saved.progress)
     export_actor(path, saved.actor, folder.read_task(), folder.read_config(), state)
     return state.progress.step

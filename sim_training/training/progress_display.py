@@ -82,7 +82,7 @@ class TerminalDisplay(LinesAboveProgress):
     ) -> None:
         """Redraw the bar."""
         self._shown_at_s = time.monotonic()
-        words = status_words(progress, self._steps, steps_per_s, training_return)
+        words = status_text(progress, self._steps, steps_per_s, training_return)
         self._progress.update(self._bar, completed=progress.step, words=words)
         self._progress.refresh()
 
@@ -103,11 +103,11 @@ class LineDisplay(PlainLines):
     ) -> None:
         """Print the status as one line."""
         self._shown_at_s = time.monotonic()
-        self.say(status_words(progress, self._steps, steps_per_s, training_return))
+        self.say(status_text(progress, self._steps, steps_per_s, training_return))
 
 
 @contextmanager
-def said_on(display: ProgressDisplay) -> Iterator[None]:
+def forward_logs_to(display: ProgressDisplay) -> Iterator[None]:
     """Let what this package logs, such as that it compiles, appear among the lines."""
     handler = logging.Handler()
     handler.emit = lambda record: display.say(record.getMessage())  # type: ignore[method-assign]
@@ -122,7 +122,7 @@ def said_on(display: ProgressDisplay) -> Iterator[None]:
         logger.setLevel(level_before)
 
 
-def status_words(
+def status_text(
     progress: TrainingProgress, steps: int, steps_per_s: float, training_return: float | None
 ) -> str:
     """Say how far training is, how fast, how long it still takes, and what it earns."""

@@ -68,7 +68,7 @@ class ThreadChoice:
         self._num_updates += 1
         self._recent_s.append(update_s)
         if self._is_on_trial:
-            if len(self._recent_s) == TRIAL_UPDATES or self._is_hopeless:
+            if len(self._recent_s) == TRIAL_UPDATES or self._is_clearly_slower:
                 self._end_trial(now_s)
         elif self._num_updates >= self._first_trial and (
             now_s - self._tried_at_s >= self._trial_period_s
@@ -80,7 +80,7 @@ class ThreadChoice:
             self._use(1)
 
     @property
-    def _is_hopeless(self) -> bool:
+    def _is_clearly_slower(self) -> bool:
         """Whether even the quickest update so far is far behind another candidate's median."""
         best_s = min(self._results_s.values(), default=math.inf)
         return len(self._recent_s) > 3 and min(self._recent_s) > 1.5 * best_s

@@ -15,7 +15,7 @@ from sac_ros.task.strict_yaml import ConfigError, read_yaml
 from sim_training.robot.domain_randomization import DomainRandomization
 from sim_training.terminal.options import OptionError, parse_options
 from sim_training.training.run_folder import RunFolder
-from sim_training.training.training_config import TrainingConfig, execution_of, refuse_changes
+from sim_training.training.training_config import TrainingConfig, refuse_changes, resolve_execution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def read_train_request(argv: Sequence[str]) -> TrainRequest:
     default = replace(default, randomization=_randomization(options, default))
     config = _parse(argv, default).training
     # What is stored names the precision: a run that goes on elsewhere goes on in the same one.
-    config = replace(config, precision=execution_of(config).precision)
+    config = replace(config, precision=resolve_execution(config).precision)
     if options.resume:
         refuse_changes(folder.read_config(), config, str(folder.path))
     else:

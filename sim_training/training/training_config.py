@@ -17,7 +17,7 @@ from sim_training.environments.env import gymnasium_task
 from sim_training.robot.domain_randomization import DomainRandomization
 from sim_training.robot.perturbation import Perturbation
 
-FREE_TO_CHANGE = frozenset(
+CHANGEABLE_ON_RESUME = frozenset(
     {"steps", "eval_every", "eval_episodes", "checkpoint_every", "log_every", "stop_at_return"}
 )
 """Settings that a resumed run may change: none of them alters what a step computes."""
@@ -92,7 +92,7 @@ class TrainingConfig:
             )
 
 
-def execution_of(config: TrainingConfig) -> Execution:
+def resolve_execution(config: TrainingConfig) -> Execution:
     """Return how the run's learner computes; raise ConfigError for a device that is not here."""
     try:
         device = torch.device(config.device)
@@ -111,7 +111,7 @@ def execution_of(config: TrainingConfig) -> Execution:
     return Execution(device=config.device, precision=precision, compiled=config.compiled)
 
 
-def task_of(config: TrainingConfig) -> TaskSpec:
+def resolve_task(config: TrainingConfig) -> TaskSpec:
     """Return the task that is trained: a task file's, or one made up for a Gymnasium id."""
     if config.task is not None and config.env is None:
         return load_task(config.task)
@@ -126,11 +126,11 @@ def task_of(config: TrainingConfig) -> TaskSpec:
 
 def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -> None:
     """Raise ConfigError if a resumed run would compute something else than the one it goes on."""
-    before, now = flat_settings(to_mapping(stored)), flat_settings(to_mapping(wanted))
+    before, now = flatten_settings(to_mapping(stored)), flatten_settings(to_mapping(wanted))
     changes = [
         f"{name} was {before[name]} and is now {now[name]}"
         for name in before
-        if before[name] != now[name] and name not in FREE_TO_CHANGE
+        if before[name] != now[name] and name not in CHANGEABLE_ON_RESUME
     ]
     if changes:
         raise ConfigError(
@@ -139,11 +139,11 @@ def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -
         )
 
 
-def flat_settings(value: object, prefix: str = "") -> dict[str, object]:
+def flatten_settings(value: object, prefix: str = "") -> dict[str, object]:
     """Return nested settings as one level: {"sac": {"tau": 0.1}} is {"sac.tau": 0.1}."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     flat: dict[str, object] = {}
     for key, item in value.items():
-        flat.update(flat_settings(item, f"{prefix}.{key}" if prefix else str(key)))
+        flat.update(flatten_settings(item, f"{prefix}.{key}" if prefix else str(key)))
     return flat

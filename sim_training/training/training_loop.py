@@ -11,15 +11,15 @@ from sac_ros.sac.checkpoints.checkpoint_manifest import CheckpointError
 from sac_ros.sac.checkpoints.onnx_export import PolicyExportError
 from sac_ros.sac.learners.learner_protocol import Metrics
 from sac_ros.task.task_spec import TaskSpec
-from sim_training.environments.env import ends_for_learner, executed_action, successor_obs
+from sim_training.environments.env import executed_action, successor_obs, terminated_for_learner
 from sim_training.terminal.stop_request import StopRequest
 from sim_training.training.actor_evaluation import ActorEvaluation
 from sim_training.training.policy_export import export_actor
-from sim_training.training.progress_display import ProgressDisplay, said_on
+from sim_training.training.progress_display import ProgressDisplay, forward_logs_to
 from sim_training.training.provenance import command_line, resume_command
 from sim_training.training.thread_choice import ThreadChoice
 from sim_training.training.train_options import TrainRequest, read_train_request
-from sim_training.training.training_config import task_of
+from sim_training.training.training_config import resolve_task
 from sim_training.training.training_log import TrainingLog
 from sim_training.training.training_progress import TrainingProgress
 from sim_training.training.training_run import TrainingRun
@@ -36,7 +36,7 @@ def train_one(
     request = read_train_request(argv)
     # Moments of Adam fade into denormal numbers, with which a processor is ten times slower.
     torch.set_flush_denormal(True)
-    task = task_of(request.config)
+    task = resolve_task(request.config)
     with request.folder.locked():
         display = make_display(request.config.steps)
         return train(request, task, command_line("train", argv), stop, display)
@@ -63,7 +63,7 @@ def train(
         with (
             stop,
             display,
-            said_on(display),
+            forward_logs_to(display),
             TrainingLog(folder, progress) as log,
         ):
             obs = run.obs
@@ -82,31 +82,31 @@ def train(
                 # step bootstraps from what the step itself led to.
                 successor = successor_obs(next_obs, ended, info)
                 executed = executed_action(action, ended, info)
-                final = ends_for_learner(terminated, info)
+                final = terminated_for_learner(terminated, info)
                 run.buffer.add(obs, executed, reward, successor, final, truncated)
                 obs = next_obs
                 progress.count_step(reward, successor, next_obs)
-                for episode in progress.take_ended(ended):
+                for episode in progress.pop_finished_episodes(ended):
                     training_return = episode.episode_return
                     log.episode(progress.step, episode)
 
                 if progress.step >= sac.learning_starts:
-                    progress.updates_owed += sac.utd_ratio * config.num_envs
-                    while progress.updates_owed >= 1.0:
+                    progress.pending_updates += sac.utd_ratio * config.num_envs
+                    while progress.pending_updates >= 1.0:
                         with threads.timed():
                             metrics = run.learner.update(run.buffer.sample(sac.batch_size))
-                        progress.updates_owed -= 1.0
+                        progress.pending_updates -= 1.0
                         _refuse_divergence(metrics, progress.step)
 
                 progress.wall_s = time.monotonic() - began_s
-                if progress.has_just_passed(config.log_every):
+                if progress.crossed_multiple_of(config.log_every):
                     log.speed(progress)
                     if metrics is not None:
                         log.update(progress.step, metrics)
                 # Before the checkpoint, which then holds this evaluation.
-                if progress.has_just_passed(config.eval_every):
+                if progress.crossed_multiple_of(config.eval_every):
                     _evaluate(evaluation, run, progress, log, display)
-                if progress.has_just_passed(config.checkpoint_every):
+                if progress.crossed_multiple_of(config.checkpoint_every):
                     log.flush()
                     run.save(progress)
                 if display.is_due():

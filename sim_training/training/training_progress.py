@@ -21,7 +21,7 @@ class TrainingProgress:
 
     step: int = 0
     """Environment steps taken, over all environments."""
-    updates_owed: float = 0.0
+    pending_updates: float = 0.0
     """Fraction of an update that the UTD ratio still asks for."""
     wall_s: float = 0.0
     """Time spent training until the last checkpoint, interruptions excluded."""
@@ -62,7 +62,7 @@ class TrainingProgress:
             np.minimum(self.obs_low, obs.min(axis=0), out=self.obs_low)
             np.maximum(self.obs_high, obs.max(axis=0), out=self.obs_high)
 
-    def take_ended(self, ended: NDArray[np.bool_]) -> list[Episode]:
+    def pop_finished_episodes(self, ended: NDArray[np.bool_]) -> list[Episode]:
         """Return the episodes that ended [n], and begin to count the next ones."""
         episodes = [
             Episode(
@@ -75,7 +75,7 @@ class TrainingProgress:
         self.episode_length[ended] = 0
         return episodes
 
-    def has_just_passed(self, every: int) -> bool:
+    def crossed_multiple_of(self, every: int) -> bool:
         """Return whether the latest step of all environments reached a multiple of `every`."""
         before = self.step - len(self.episode_return)
         return self.step // every > before // every
@@ -119,7 +119,7 @@ class LoopState:
         progress = self.progress
         values = _StoredValues(
             step=progress.step,
-            updates_owed=progress.updates_owed,
+            updates_owed=progress.pending_updates,
             wall_s=progress.wall_s,
             evaluations=tuple(progress.evaluations),
             commands=tuple(progress.commands),
@@ -142,7 +142,7 @@ class LoopState:
         arrays = saved.arrays
         progress = TrainingProgress(
             step=values.step,
-            updates_owed=values.updates_owed,
+            pending_updates=values.updates_owed,
             wall_s=values.wall_s,
             evaluations=list(values.evaluations),
             commands=list(values.commands),
@@ -183,6 +183,7 @@ class _StoredValues:
 
     step: int
     updates_owed: float
+    """`pending_updates`, under the key that earlier checkpoints have."""
     wall_s: float
     evaluations: tuple[Evaluation, ...]
     commands: tuple[str, ...]

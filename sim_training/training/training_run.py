@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
 from sac_ros.sac.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from sac_ros.sac.learners.algorithms import Dimensions, make_learner
-from sac_ros.sac.replay.replay_memory import make_buffer
+from sac_ros.sac.replay.replay_protocol import make_buffer
 from sac_ros.task.strict_yaml import ConfigError, to_mapping
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.environments.env import make_vector_env
 from sim_training.environments.episode_replay import ReplayableEnv
 from sim_training.training.run_folder import RunFolder
-from sim_training.training.training_config import TrainingConfig, execution_of
+from sim_training.training.training_config import TrainingConfig, resolve_execution
 from sim_training.training.training_progress import LoopState, TrainingProgress
 
 
@@ -39,7 +39,9 @@ class TrainingRun:
         ]
         self._replayable_envs = cast(tuple[ReplayableEnv, ...], tuple(self.envs.envs))
         self._dimensions = Dimensions.of(task)
-        self.learner = make_learner(self._dimensions, config.sac, config.seed, execution_of(config))
+        self.learner = make_learner(
+            self._dimensions, config.sac, config.seed, resolve_execution(config)
+        )
         self.buffer = make_buffer(
             task.obs_dim,
             task.action_dim,

@@ -166,9 +166,9 @@ class Search:
         if status == 0:
             self._finish(trial, process, TrialState.COMPLETE, "complete")
         elif status is not None:
-            trial.set_user_attr(FAILURE, process.last_words())
-            self._finish(trial, process, TrialState.FAIL, f"failed: {process.last_words()}")
-            self._refuse_hopelessness(process)
+            trial.set_user_attr(FAILURE, process.last_output_line())
+            self._finish(trial, process, TrialState.FAIL, f"failed: {process.last_output_line()}")
+            self._stop_if_all_trials_failed(process)
 
     def _finish(self, trial: Trial, process: TrialProcess, state: TrialState, words: str) -> None:
         self._running.remove((trial, process))
@@ -184,12 +184,12 @@ class Search:
             flush=True,
         )
 
-    def _refuse_hopelessness(self, process: TrialProcess) -> None:
+    def _stop_if_all_trials_failed(self, process: TrialProcess) -> None:
         finished = finished_trials(self._study)
         if len(finished) >= GIVE_UP_AFTER and all(FAILURE in t.user_attrs for t in finished):
             raise TuningError(
                 f"the first {len(finished)} trials failed, the last one with:"
-                f" {process.last_words()}; its log is {process.log}"
+                f" {process.last_output_line()}; its log is {process.log}"
             )
 
     def _conclude(self) -> int:

@@ -54,7 +54,7 @@ class TrialProcess:
             self._process.send_signal(signal.SIGTERM)
         self._process.wait()
 
-    def last_words(self) -> str:
+    def last_output_line(self) -> str:
         """Return the last line that it printed."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else f"it printed nothing into {self.log}"

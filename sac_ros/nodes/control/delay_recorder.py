@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sac_ros.policy.delay.delay_recording import DelayRecording, RecordedStretch, write_recording
+from sac_ros.policy.delay.delay_recording import DelayRecording, RecordedSegment, write_recording
 from sac_ros.task.task_spec import TaskSpec
 
 DELAY_PROGRAM = (sys.executable, "-m", "sac_ros.policy.delay.delay_process")
@@ -46,8 +46,8 @@ class DelayRecorder:
         self._is_simulated = is_simulated
         self._settings = settings
         self._say = say
-        self._stretches: list[RecordedStretch] = []
-        self._current = RecordedStretch()
+        self._stretches: list[RecordedSegment] = []
+        self._current = RecordedSegment()
         self._recorded_s = 0.0
         self.is_recording = settings.duration_s > 0.0
         """Whether it wants to hear more."""
@@ -74,7 +74,7 @@ class DelayRecorder:
         if self._current.command_times_s:
             self._recorded_s += self._current.duration_s
             self._stretches.append(self._current)
-            self._current = RecordedStretch()
+            self._current = RecordedSegment()
 
     def _work_out(self) -> None:
         handle, name = tempfile.mkstemp(prefix="sac_ros_delay_", suffix=".npz")

@@ -32,7 +32,7 @@ LONGEST_STEP = 3.0
 """In steps: farther apart, because messages were lost between, two moments say too little."""
 MIN_EXPLAINED = 0.02
 """Least share of the unexplained rest that the commands must explain; noise explains nothing."""
-MORE_MOTION = "move more, with action_mode: sample, or for longer"
+MORE_MOTION_ADVICE = "move more, with action_mode: sample, or for longer"
 TINY = 1e-12
 RIDGE = 1e-9
 """Of the inputs' total power: what is constant or repeated must not stop the solver."""
@@ -43,7 +43,7 @@ class DelayError(InputError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
+class MotionSegment:
     """An uninterrupted recording: no reset, no reaction, no gap."""
 
     command_times_s: NDArray[np.float64]  # [n], ascending
@@ -63,7 +63,9 @@ class Delay:
     """Share, in [0, 1], of what readings alone leave unexplained that the commands explain."""
 
 
-def identify_delay(stretches: Sequence[Stretch], *, max_delay_s: float, step_s: float) -> Delay:
+def identify_delay(
+    stretches: Sequence[MotionSegment], *, max_delay_s: float, step_s: float
+) -> Delay:
     """Return the delay from a command being sent to its effect on the readings.
 
     `max_delay_s` bounds what is tried; `step_s` is the h of the model. Raises DelayError where the
@@ -74,20 +76,20 @@ def identify_delay(stretches: Sequence[Stretch], *, max_delay_s: float, step_s: 
     rng = np.random.default_rng(0)
     redrawn = rng.multinomial(len(blocks), np.full(len(blocks), 1.0 / len(blocks)), NUM_BOOTSTRAP)
     counts = np.vstack([np.ones(len(blocks)), redrawn])  # the recording itself, then redrawn
-    rests, without = _rests(blocks, delays_s, counts)
+    rests, without = _residuals(blocks, delays_s, counts)
     chosen_s = delays_s[rests.argmin(axis=0)]
     best_s = float(chosen_s[0])
     explained = 1.0 - float(rests[:, 0].min()) / without if without > 0.0 else 0.0
     if not explained > MIN_EXPLAINED:
         raise DelayError(
             f"the commands explain {100.0 * max(0.0, explained):.1f} % of the motion, too little to"
-            f" tell the delay; {MORE_MOTION}"
+            f" tell the delay; {MORE_MOTION_ADVICE}"
         )
     low_s, high_s = (float(bound) for bound in np.percentile(chosen_s[1:], (2.5, 97.5)))
     if high_s - low_s > max_delay_s / 4.0:
         raise DelayError(
             f"the delay lies between {low_s:.3f} s and {high_s:.3f} s, which is no answer;"
-            f" {MORE_MOTION}"
+            f" {MORE_MOTION_ADVICE}"
         )
     if high_s >= delays_s[-1]:
         raise DelayError(
@@ -106,13 +108,13 @@ def identify_delay(stretches: Sequence[Stretch], *, max_delay_s: float, step_s: 
 class _Block:
     """Moments close to one another, redrawn together."""
 
-    stretch: Stretch
+    stretch: MotionSegment
     firsts: NDArray[np.intp]
     lasts: NDArray[np.intp]
     integral: NDArray[np.float64]  # [n, A]: of the held commands over time
 
 
-def _blocks(stretches: Sequence[Stretch], max_delay_s: float, step_s: float) -> list[_Block]:
+def _blocks(stretches: Sequence[MotionSegment], max_delay_s: float, step_s: float) -> list[_Block]:
     """Return pairs of moments about `step_s` apart, whose commands are known, in blocks."""
     pairs = [_pairs(stretch, max_delay_s, step_s) for stretch in stretches]
     count = sum(len(firsts) for firsts, _ in pairs)
@@ -137,7 +139,7 @@ def _blocks(stretches: Sequence[Stretch], max_delay_s: float, step_s: float) -> 
 
 
 def _pairs(
-    stretch: Stretch, max_delay_s: float, step_s: float
+    stretch: MotionSegment, max_delay_s: float, step_s: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     times_s = stretch.times_s
     if len(stretch.command_times_s) < 2 or len(times_s) < 2:
@@ -155,7 +157,7 @@ def _pairs(
     return firsts[is_usable], lasts[is_usable]
 
 
-def _rests(
+def _residuals(
     blocks: Sequence[_Block], delays_s: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """Return what each delay's model leaves unexplained [D, K], and what readings alone leave.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
-from sac_ros.policy.delay.delay_identification import Delay, Stretch, identify_delay
+from sac_ros.policy.delay.delay_identification import Delay, MotionSegment, identify_delay
 from sac_ros.policy.delay.delay_measurement import DelayMeasurement, DelayRange, delays_text
 
 MIN_TRIED_S = 0.3
@@ -42,7 +42,7 @@ def measure_delays(path: Path) -> DelayMeasurement:
     lags = np.percentile(lags_s, percentiles) if is_stamped else np.zeros(3)
     lag_s = float(lags[1])
     stretches = [
-        Stretch(
+        MotionSegment(
             command_times_s=part["command_times_s"],
             commands=part["commands"],
             # Stamps are regular, and arrivals jitter: the stamps, moved to when they arrive.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass
-class RecordedStretch:
+class RecordedSegment:
     """Motion without interruption, as it was heard."""
 
     command_times_s: "array[float]" = field(default_factory=lambda: array("d"))
@@ -49,7 +49,7 @@ class DelayRecording:
     control_period_s: float
     is_simulated: bool
     """Whether the times are a simulation's, whose /clock comes after what is stamped with it."""
-    stretches: tuple[RecordedStretch, ...]
+    stretches: tuple[RecordedSegment, ...]
 
 
 def write_recording(path: Path, recording: DelayRecording) -> None:

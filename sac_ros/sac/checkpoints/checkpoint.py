@@ -30,12 +30,12 @@ from sac_ros.sac.checkpoints.checkpoint_manifest import (
     write_file,
 )
 from sac_ros.sac.config.algorithm_config import AlgorithmConfig, algorithm_of
-from sac_ros.sac.learners.algorithms import restored_actor
+from sac_ros.sac.learners.algorithms import actor_from_weights
 from sac_ros.sac.learners.learner import LearnerState
-from sac_ros.sac.learners.learner_parts import tensors_below
+from sac_ros.sac.learners.learner_parts import tensors_of_part
 from sac_ros.sac.learners.learner_protocol import Actor, Learner
 from sac_ros.sac.replay.replay_buffer import ReplayBuffer
-from sac_ros.sac.replay.replay_memory import ReplayMemory
+from sac_ros.sac.replay.replay_protocol import ReplayBufferProtocol
 
 # Bounds the memory that one chunk takes while it is written or read.
 _CHUNK_BYTES = 64 * 1024 * 1024
@@ -73,7 +73,7 @@ class SavedActor:
 
 
 def save_checkpoint(
-    folder: Path, learner: Learner, buffer: ReplayMemory, progress: Progress
+    folder: Path, learner: Learner, buffer: ReplayBufferProtocol, progress: Progress
 ) -> None:
     """Replace the checkpoint in `folder`; a crash at any moment leaves the old or the new one.
 
@@ -94,7 +94,7 @@ def save_checkpoint(
         remove_unlisted(folder)
 
 
-def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayMemory) -> Progress:
+def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayBufferProtocol) -> Progress:
     """Bring learner and buffer to where they were saved; return the loop's progress.
 
     Raises CheckpointError, naming the file, if anything is missing, damaged or of another run;
@@ -137,9 +137,9 @@ def load_transitions(folder: Path, seed: int) -> ReplayBuffer:
 def load_actor(folder: Path) -> SavedActor:
     """Rebuild the actor of a checkpoint, without reading the replay rows."""
     saved = load_learner(folder)
-    weights = tensors_below("actor", saved.state.tensors)
+    weights = tensors_of_part("actor", saved.state.tensors)
     return SavedActor(
-        actor=restored_actor(saved.obs_dim, saved.action_dim, saved.config, weights),
+        actor=actor_from_weights(saved.obs_dim, saved.action_dim, saved.config, weights),
         config=saved.config,
         num_updates=saved.state.num_updates,
         progress=saved.progress,
@@ -147,7 +147,7 @@ def load_actor(folder: Path) -> SavedActor:
 
 
 def _write_files(
-    folder: Path, learner: Learner, buffer: ReplayMemory, progress: Progress
+    folder: Path, learner: Learner, buffer: ReplayBufferProtocol, progress: Progress
 ) -> Manifest:
     # Names are never used twice, not even by another run in the same folder.
     label = f"{buffer.num_added:09d}-{secrets.token_hex(4)}"
@@ -172,7 +172,9 @@ def _write_files(
     )
 
 
-def _write_chunks(folder: Path, label: str, buffer: ReplayMemory) -> tuple[ReplayChunk, ...]:
+def _write_chunks(
+    folder: Path, label: str, buffer: ReplayBufferProtocol
+) -> tuple[ReplayChunk, ...]:
     """Write the rows that no earlier chunk holds; return all chunks that the ring still needs."""
     chunks = _continued_chunks(folder, buffer)
     start = chunks[-1].stop if chunks else buffer.first_kept
@@ -185,7 +187,7 @@ def _write_chunks(folder: Path, label: str, buffer: ReplayMemory) -> tuple[Repla
     return tuple(chunks)
 
 
-def _continued_chunks(folder: Path, buffer: ReplayMemory) -> list[ReplayChunk]:
+def _continued_chunks(folder: Path, buffer: ReplayBufferProtocol) -> list[ReplayChunk]:
     """Return the chunks saved before that hold rows of this buffer; none if they are another's.
 
     A new run may save where an old one did. The newest chunk tells: its rows are still in the ring
@@ -205,7 +207,7 @@ def _continued_chunks(folder: Path, buffer: ReplayMemory) -> list[ReplayChunk]:
     return [chunk for chunk in previous.chunks if chunk.stop > buffer.first_kept]
 
 
-def _encode_rows(buffer: ReplayMemory, start: int, stop: int) -> bytes:
+def _encode_rows(buffer: ReplayBufferProtocol, start: int, stop: int) -> bytes:
     return safetensors.numpy.save(dict(buffer.chunk(start, stop)))
 
 
@@ -239,7 +241,7 @@ def _read_state(
 
 
 def _refuse_other_shapes(
-    folder: Path, manifest: Manifest, learner: Learner, buffer: ReplayMemory
+    folder: Path, manifest: Manifest, learner: Learner, buffer: ReplayBufferProtocol
 ) -> None:
     pairs = {
         "obs_dim": (manifest.obs_dim, learner.obs_dim),

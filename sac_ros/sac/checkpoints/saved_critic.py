@@ -13,8 +13,8 @@ from torch import Tensor
 from sac_ros.sac.checkpoints.checkpoint import load_learner
 from sac_ros.sac.config.sac_config import SACConfig
 from sac_ros.sac.config.sac_discrete_config import SACDiscreteConfig
-from sac_ros.sac.learners.algorithms import restored_actor
-from sac_ros.sac.learners.learner_parts import tensors_below
+from sac_ros.sac.learners.algorithms import actor_from_weights
+from sac_ros.sac.learners.learner_parts import tensors_of_part
 from sac_ros.sac.learners.sac_discrete import NUM_CRITICS as NUM_DISCRETE_CRITICS
 from sac_ros.sac.learners.sac_v1 import NUM_CRITICS
 from sac_ros.sac.networks.discrete_networks import CategoricalActor, DiscreteCritics
@@ -33,7 +33,7 @@ class SavedCritic(Protocol):
         """Draw an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
         ...
 
-    def least_q(self, obs: Tensor, action: Tensor) -> Tensor:
+    def min_q(self, obs: Tensor, action: Tensor) -> Tensor:
         """Return the least Q of the critics [B], of obs [B, O] and action [B, A].
 
         In units of the environment's own reward.
@@ -56,7 +56,7 @@ class ContinuousCritic:
         with torch.no_grad():
             return self.actor.sample(obs, generator)
 
-    def least_q(self, obs: Tensor, action: Tensor) -> Tensor:
+    def min_q(self, obs: Tensor, action: Tensor) -> Tensor:
         """Return the least Q of the critics [B], of obs [B, O] and action [B, A]."""
         with torch.no_grad():
             q: Tensor = self.critic(obs, action).amin(dim=0)
@@ -76,18 +76,18 @@ class DiscreteCritic:
         with torch.no_grad():
             return self.actor.sample_with_logp(obs, generator)
 
-    def least_q(self, obs: Tensor, action: Tensor) -> Tensor:
+    def min_q(self, obs: Tensor, action: Tensor) -> Tensor:
         """Return the least Q of the critics [B], of obs [B, O] and action [B, A]."""
         with torch.no_grad():
-            return self.critic.of_choice(obs, self.actor.numbers_of(action)).amin(dim=0)
+            return self.critic.q_of_choice(obs, self.actor.choice_indices(action)).amin(dim=0)
 
 
 def load_critic(folder: Path) -> SavedCritic:
     """Rebuild actor and critics of a checkpoint; raise CheckpointError."""
     saved = load_learner(folder)
     tensors, config, obs_dim = saved.state.tensors, saved.config, saved.obs_dim
-    actor = restored_actor(obs_dim, saved.action_dim, config, tensors_below("actor", tensors))
-    weights = tensors_below("critic", tensors)
+    actor = actor_from_weights(obs_dim, saved.action_dim, config, tensors_of_part("actor", tensors))
+    weights = tensors_of_part("critic", tensors)
     if isinstance(config, SACDiscreteConfig):
         assert isinstance(actor, CategoricalActor)
         critics = DiscreteCritics(

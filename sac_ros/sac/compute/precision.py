@@ -20,7 +20,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
-def products_in(precision: Precision, device: torch.device) -> torch.autocast:
+def matmul_precision(precision: Precision, device: torch.device) -> torch.autocast:
     """Return the region in which hidden layers multiply in that precision; sums stay float32.
 
     Weights, moments, losses and everything else stay float32 wherever it is used.

@@ -1,4 +1,4 @@
-"""From a task and hyperparameters to the learner they belong to.
+"""Create the learner for a task and a set of hyperparameters.
 
 Shapes: O obs_dim, A action_dim, K choices.
 """
@@ -26,21 +26,21 @@ from sac_ros.task.task_spec import TaskSpec
 
 
 class AlgorithmMismatchError(InputError):
-    """The algorithm cannot act in the task: one chooses, the other does not."""
+    """Discrete algorithm with a continuous action space, or the reverse."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dimensions:
-    """What a learner must know of its task."""
+    """The sizes of a task's observation and action, as a learner needs them."""
 
     obs_dim: int
     action_dim: int
     choices: tuple[tuple[float, ...], ...] | None = None
-    """Actions [K, A] in [-1, 1] of a discrete task."""
+    """The K actions [K, A], in [-1, 1], of a task with discrete actions; None if continuous."""
 
     @classmethod
     def of(cls, task: TaskSpec) -> "Dimensions":
-        """Return those of a task."""
+        """Return the dimensions of a task."""
         choices = ActionScaling(task.action).actions_of_choices()
         return cls(
             obs_dim=task.obs_dim,
@@ -55,10 +55,10 @@ def make_learner(
     seed: int,
     execution: Execution = REFERENCE,
 ) -> Learner:
-    """Return a new learner of the algorithm whose hyperparameters these are.
+    """Return a new learner; the class of `config` selects the algorithm.
 
-    Raises AlgorithmMismatchError if it cannot act in such a task, NetworkMemoryError if its
-    networks do not fit into memory.
+    Raises AlgorithmMismatchError if the algorithm does not suit the task's action space, and
+    NetworkMemoryError if the networks do not fit into memory.
     """
     refuse_if_too_large(config)
     obs_dim, choices = dimensions.obs_dim, dimensions.choices
@@ -71,19 +71,19 @@ def make_learner(
             return SACV1Learner(obs_dim, dimensions.action_dim, config, seed, execution)
     if choices is None:
         raise AlgorithmMismatchError(
-            "sac_discrete chooses one of several commands, but the task has a range of them; give"
-            " its action `choices`, or train with --algorithm sac"
+            "sac_discrete needs a discrete action space, but the task has a continuous one; add"
+            " `choices` to the task's action, or train with --algorithm sac"
         )
     raise AlgorithmMismatchError(
-        f"the task leaves a choice of {len(choices)} commands (Discrete), but"
-        f" {algorithm_of(config)} commands from a range; train with --algorithm sac_discrete"
+        f"the task has {len(choices)} discrete actions, but {algorithm_of(config)} needs a"
+        " continuous action space; train with --algorithm sac_discrete"
     )
 
 
-def restored_actor(
+def actor_from_weights(
     obs_dim: int, action_dim: int, config: AlgorithmConfig, weights: Mapping[str, Tensor]
 ) -> Actor:
-    """Return the actor of a learner of that algorithm, with saved weights."""
+    """Return the actor that `config` describes, with the saved `weights`."""
     actor: Actor
     if isinstance(config, SACDiscreteConfig):
         choices = tuple(map(tuple, weights["choices"].tolist()))

@@ -1,4 +1,6 @@
-"""Soft Actor-Critic: one gradient step after another on batches that somebody else chose.
+"""Soft Actor-Critic with a learned temperature (arXiv 1812.05905): the gradient step.
+
+The caller samples the batches.
 
 Shapes: B batch, O obs_dim, A action_dim, N critics, n observations at once.
 """
@@ -13,15 +15,15 @@ from torch import Tensor, nn
 
 from sac_ros.sac.compute.adam import Adam
 from sac_ros.sac.compute.execution import REFERENCE, Execution
-from sac_ros.sac.compute.precision import products_in
+from sac_ros.sac.compute.precision import matmul_precision
 from sac_ros.sac.compute.update_function import UpdateFunction
 from sac_ros.sac.config.sac_config import SACConfig
 from sac_ros.sac.learners.learner_parts import (
     LearnerParts,
-    log_temperature,
-    move_target,
-    random_streams,
-    target_of,
+    independent_seeds,
+    initial_log_alpha,
+    make_target,
+    polyak_update,
 )
 from sac_ros.sac.learners.losses import actor_loss, critic_loss, soft_target, temperature_loss
 from sac_ros.sac.networks.networks import CriticEnsemble, SquashedGaussianActor
@@ -30,7 +32,7 @@ from sac_ros.sac.replay.replay_buffer import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class SACMetrics:
-    """What one update saw; means are over the batch, before the step was taken."""
+    """Metrics of one update, computed before the step; means are over the batch."""
 
     qf1_loss: float
     """Soft Bellman residual of the first critic."""
@@ -45,21 +47,21 @@ class SACMetrics:
     entropy: float
     """Mean of -logp of those actions, nats."""
     alpha: float
-    """Temperature that weighed the entropy in this update."""
+    """Entropy temperature used in this update."""
     alpha_loss: float
-    """Temperature objective, eq. 18; it is only reported when alpha is fixed."""
+    """Temperature objective, eq. 18; logged but not minimised when alpha is fixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerState:
-    """Everything that the next update depends on, besides its batch."""
+    """Everything that determines the next update, except the batch."""
 
     num_updates: int
     tensors: Mapping[str, Tensor]
 
 
 class SACLearner:
-    """Networks, targets, temperature, their optimisers and the randomness of one SAC run."""
+    """Networks, target networks, temperature, optimisers and random generators of one SAC run."""
 
     def __init__(
         self,
@@ -75,13 +77,13 @@ class SACLearner:
         self.num_updates = 0
         self._device = torch.device(execution.device)
         self._precision = execution.precision
-        weights_seed, update_seed, act_seed = random_streams(seed, 3)
-        # Acting and updating have a stream each: how often a robot acts between two updates must
-        # not change what an update draws.
+        weights_seed, update_seed, act_seed = independent_seeds(seed, 3)
+        # Separate generators: the number of actions between two updates must not change the noise
+        # that an update draws.
         self._update_generator = torch.Generator(self._device).manual_seed(update_seed)
         self._act_generator = torch.Generator(self._device).manual_seed(act_seed)
 
-        # Made on the CPU from a stream of their own: the same weights on every device.
+        # Created on the CPU with a separate generator: the same weights on every device.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weights_seed)
             actor = SquashedGaussianActor(obs_dim, action_dim, config.hidden_sizes)
@@ -94,9 +96,9 @@ class SACLearner:
             )
         self.actor = actor.to(self._device)
         self._critic = critic.to(self._device)
-        self._critic_target = target_of(self._critic)
+        self._critic_target = make_target(self._critic)
 
-        log_alpha = log_temperature(config.initial_alpha, config.fixed_alpha)
+        log_alpha = initial_log_alpha(config.initial_alpha, config.fixed_alpha)
         self._log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self._device))
         self._target_entropy = (
             -float(action_dim) if config.target_entropy is None else config.target_entropy
@@ -132,7 +134,7 @@ class SACLearner:
         return self._log_alpha.detach().exp()
 
     def set_actor_learning_rate(self, learning_rate: float) -> None:
-        """Let the actor go on with another step size; its moments stay."""
+        """Change the actor's step size; Adam's moments are kept."""
         self._actor_optimizer.learning_rate = learning_rate
 
     def act(self, obs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -151,16 +153,16 @@ class SACLearner:
         return _metrics(reported)
 
     def state(self) -> LearnerState:
-        """Return a copy of all that the next update depends on."""
+        """Return a copy of everything that determines the next update."""
         return LearnerState(num_updates=self.num_updates, tensors=self._parts.tensors())
 
     def restore(self, state: LearnerState) -> None:
-        """Become the learner that `state` was taken from; it must have the same networks."""
+        """Restore a saved state; the network sizes must be the same."""
         self._parts.restore(state.tensors)
         self.num_updates = state.num_updates
 
     def _draw_noise(self, batch_size: int) -> Tensor:
-        """Return standard normal noise [2, B, A], for the target's actions and for the actor's."""
+        """Draw standard normal noise [2, B, A]: for the actions of the target, then the actor's."""
         shape = (2, batch_size, self.action_dim)
         return torch.randn(shape, generator=self._update_generator, device=self._device)
 
@@ -173,24 +175,24 @@ class SACLearner:
         terminated: Tensor,
         noise: Tensor,
     ) -> Tensor:
-        """Step critic, actor and temperature, in the paper's order; return what is reported [8].
+        """Step critic, actor and temperature, in the paper's order; return the metrics [8].
 
-        A batch comes as single tensors and all that is random as `noise` [2, B, A], because the
-        compiler takes this function as a whole.
+        The batch is passed as separate tensors, and all randomness as `noise` [2, B, A], because
+        torch.compile compiles this function as a whole.
         """
         batch = Batch(obs, action, reward, next_obs, terminated)
         target_noise, actor_noise = noise
         alpha = self.alpha
 
-        with products_in(self._precision, self._device):
+        with matmul_precision(self._precision, self._device):
             target_q = soft_target(
                 batch, target_noise, self.actor, self._critic_target, alpha, self.config.gamma
             )
             qf_losses, q = critic_loss(batch, target_q, self._critic)
-        # The critics share no weight: descending the sum descends each one.
+        # The critics share no weights: the gradient of the sum is each critic's own gradient.
         self._critic_optimizer.descend(qf_losses.sum())
 
-        with products_in(self._precision, self._device):
+        with matmul_precision(self._precision, self._device):
             policy_loss, logp = actor_loss(batch, actor_noise, self.actor, self._critic, alpha)
         self._actor_optimizer.descend(policy_loss)
 
@@ -198,7 +200,7 @@ class SACLearner:
         if self.config.fixed_alpha is None:
             self._alpha_optimizer.descend(alpha_loss)
 
-        move_target(self._critic_target, self._critic, self.config.tau)
+        polyak_update(self._critic_target, self._critic, self.config.tau)
         means = (*qf_losses[:2], qf_losses.mean(), q.mean())
         return torch.stack((*means, policy_loss, -logp.mean(), alpha, alpha_loss)).detach()
 

@@ -1,4 +1,4 @@
-"""What a learner is made of, so that it is saved, restored and stepped in one way."""
+"""The parts of a learner: saving and restoring them, and functions that all SAC learners share."""
 
 import copy
 import math
@@ -17,16 +17,16 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerParts:
-    """Everything that the next update depends on, by the name it is saved under."""
+    """Modules, optimisers, generators and parameters of a learner, by checkpoint name."""
 
     modules: Mapping[str, nn.Module]
     optimizers: Mapping[str, Adam]
     generators: Mapping[str, torch.Generator]
     parameters: Mapping[str, nn.Parameter] = field(default_factory=dict)
-    """Those that belong to no module, such as a temperature."""
+    """Parameters outside any module, such as log_alpha."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return copies, on the CPU."""
+        """Return copies of all state tensors, on the CPU."""
         tensors = {
             f"{part}.{name}": tensor
             for part, module in self.modules.items()
@@ -40,11 +40,11 @@ class LearnerParts:
         return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become what `tensors` were copied from; learning rates stay those of the config."""
+        """Restore the state that `tensors` returned; learning rates stay those of the config."""
         for part, module in self.modules.items():
-            module.load_state_dict(tensors_below(part, tensors))
+            module.load_state_dict(tensors_of_part(part, tensors))
         for part, optimizer in self.optimizers.items():
-            optimizer.restore(tensors_below(part, tensors))
+            optimizer.restore(tensors_of_part(part, tensors))
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[name])
@@ -52,35 +52,37 @@ class LearnerParts:
             generator.set_state(tensors[name])
 
 
-def random_streams(seed: int, count: int) -> list[int]:
-    """Return the seeds of `count` streams, none of which draws what another one has drawn."""
+def independent_seeds(seed: int, count: int) -> list[int]:
+    """Return the seeds of `count` statistically independent random generators."""
     words = np.random.SeedSequence(seed).generate_state(count, np.uint64)
     return [int(word) for word in words]
 
 
-def log_temperature(initial_alpha: float, fixed_alpha: float | None) -> float:
-    """Return log alpha to begin with, or to stay at."""
+def initial_log_alpha(initial_alpha: float, fixed_alpha: float | None) -> float:
+    """Return log alpha at the first update; `fixed_alpha`, if given, replaces the initial value."""
     alpha = initial_alpha if fixed_alpha is None else fixed_alpha
-    # A fixed temperature of 0 is plain, entropy-free learning: its logarithm is -inf, exp 0.
+    # A fixed temperature of 0 means no entropy term: log alpha is -inf, and its exp is 0 again.
     return math.log(alpha) if alpha > 0.0 else -math.inf
 
 
-def target_of(module: ModuleT) -> ModuleT:
-    """Return the copy that will follow a network slowly and never learns itself."""
+def make_target(module: ModuleT) -> ModuleT:
+    """Return a target network: a copy without gradients, moved by `polyak_update`."""
     target = copy.deepcopy(module)
     target.requires_grad_(False)
     return target
 
 
-def move_target(target: nn.Module, module: nn.Module, tau: float) -> None:
-    """Move every parameter of the target by the share `tau` towards the network's."""
+def polyak_update(target: nn.Module, module: nn.Module, tau: float) -> None:
+    """Update each target parameter in place: target = (1 - tau) * target + tau * parameter."""
     with torch.no_grad():
-        for mine, theirs in zip(target.parameters(), module.parameters(), strict=True):
-            mine.lerp_(theirs, tau)
+        for target_parameter, parameter in zip(
+            target.parameters(), module.parameters(), strict=True
+        ):
+            target_parameter.lerp_(parameter, tau)
 
 
-def tensors_below(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what was saved of one part, by the names that it has for itself."""
+def tensors_of_part(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the saved tensors of one part, without the part's prefix in their names."""
     prefix = f"{part}."
     return {
         name.removeprefix(prefix): tensor

@@ -1,4 +1,4 @@
-"""What training loop, checkpoint and export ask of a learner, whichever SAC it is.
+"""The interface that every SAC learner has: used by training loop, checkpoint and export.
 
 Shapes: n observations at once, O obs_dim, A action_dim.
 """
@@ -17,51 +17,51 @@ from sac_ros.sac.networks.networks import SquashedGaussianActor
 from sac_ros.sac.replay.replay_buffer import Batch
 
 Actor: TypeAlias = SquashedGaussianActor | CategoricalActor
-"""What becomes a policy."""
+"""The network that is exported as a policy."""
 
 
 class Metrics(Protocol):
-    """A dataclass of floats, each logged under its own name; all have at least these."""
+    """A dataclass of floats, each logged under its field name; these two always exist."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[object]]]
 
     @property
     def qf_loss(self) -> float:
-        """Mean residual of the critics."""
+        """Mean loss of the critics."""
         ...
 
     @property
     def actor_loss(self) -> float:
-        """The policy objective."""
+        """The policy loss."""
         ...
 
 
 class Learner(Protocol):
-    """Takes one gradient step after another on batches that somebody else chose."""
+    """One SAC algorithm: takes a gradient step per batch; the caller samples the batches."""
 
     @property
     def obs_dim(self) -> int:
-        """O."""
+        """Size O of the observation."""
         ...
 
     @property
     def action_dim(self) -> int:
-        """A."""
+        """Size A of the action."""
         ...
 
     @property
     def config(self) -> AlgorithmConfig:
-        """Its hyperparameters, of its own class."""
+        """The hyperparameters; their class tells the algorithm."""
         ...
 
     @property
     def actor(self) -> Actor:
-        """What acts."""
+        """The policy network that is trained."""
         ...
 
     @property
     def num_updates(self) -> int:
-        """Gradient steps taken."""
+        """Gradient steps taken so far."""
         ...
 
     @property
@@ -74,13 +74,13 @@ class Learner(Protocol):
         ...
 
     def update(self, batch: Batch) -> Metrics:
-        """Take one gradient step on everything that learns."""
+        """Take one gradient step on every trained network and the temperature."""
         ...
 
     def state(self) -> LearnerState:
-        """Return a copy of all that the next update depends on."""
+        """Return a copy of everything that determines the next update."""
         ...
 
     def restore(self, state: LearnerState) -> None:
-        """Become the learner that `state` was taken from; it must have the same networks."""
+        """Restore a saved state; the network sizes must be the same."""
         ...

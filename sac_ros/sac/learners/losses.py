@@ -1,7 +1,7 @@
 """The three losses of SAC, as pure functions.
 
 Equation numbers are those of Soft Actor-Critic Algorithms and Applications, arXiv 1812.05905.
-Randomness comes in as standard normal noise [B, A], so the same arguments give the same loss.
+Randomness is an argument, standard normal noise [B, A]: the same arguments give the same loss.
 Shapes: B batch, O obs_dim, A action_dim, N critics.
 """
 
@@ -34,7 +34,8 @@ def soft_target(
 def critic_loss(batch: Batch, target_q: Tensor, critic: CriticEnsemble) -> tuple[Tensor, Tensor]:
     """Return the soft Bellman residual of each critic [N], eq. 5, and the Q values [N, B].
 
-    Without the factor 1/2 of eq. 5, which Adam does not feel: curves compare with CleanRL's.
+    The factor 1/2 of eq. 5 is left out, as in CleanRL, so that loss curves can be compared. Adam's
+    steps do not depend on it.
     """
     q = critic(batch.obs, batch.action)
     return F.mse_loss(q, target_q.expand_as(q), reduction="none").mean(dim=1), q

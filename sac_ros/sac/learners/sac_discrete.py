@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from sac_ros.sac.compute.adam import Adam
 from sac_ros.sac.compute.execution import REFERENCE, Execution
-from sac_ros.sac.compute.precision import products_in
+from sac_ros.sac.compute.precision import matmul_precision
 from sac_ros.sac.compute.update_function import UpdateFunction
 from sac_ros.sac.config.sac_discrete_config import SACDiscreteConfig
 from sac_ros.sac.learners.learner import LearnerState
 from sac_ros.sac.learners.learner_parts import (
     LearnerParts,
-    log_temperature,
-    move_target,
-    random_streams,
-    target_of,
+    independent_seeds,
+    initial_log_alpha,
+    make_target,
+    polyak_update,
 )
 from sac_ros.sac.learners.sac_discrete_losses import (
     actor_loss,
@@ -39,14 +39,14 @@ NUM_CRITICS: Final = 2
 
 @dataclass(frozen=True, kw_only=True)
 class SACDiscreteMetrics:
-    """What one update saw; means are over the batch, before the step was taken."""
+    """Metrics of one update, computed before the step; means are over the batch."""
 
     qf1_loss: float
     """Soft Bellman residual of the first critic."""
     qf2_loss: float
     """Soft Bellman residual of the second critic."""
     qf_loss: float
-    """Mean of both."""
+    """Mean loss of both critics."""
     q_mean: float
     """Mean Q value of the batch's own choices, over both critics."""
     actor_loss: float
@@ -54,13 +54,13 @@ class SACDiscreteMetrics:
     entropy: float
     """Mean entropy of the policy at the batch's observations, nats."""
     alpha: float
-    """Temperature that weighed the entropy in this update."""
+    """Entropy temperature used in this update."""
     alpha_loss: float
-    """Temperature objective, eq. 11; it is only reported when alpha is fixed."""
+    """Temperature objective, eq. 11; logged but not minimised when alpha is fixed."""
 
 
 class SACDiscreteLearner:
-    """Networks, targets, temperature, their optimisers and the randomness of one run."""
+    """Networks, target networks, temperature, optimisers and random generators of one run."""
 
     def __init__(
         self,
@@ -70,17 +70,17 @@ class SACDiscreteLearner:
         seed: int,
         execution: Execution = REFERENCE,
     ) -> None:
-        """`choices` [K, A] are what may be commanded, as actions in [-1, 1]."""
+        """`choices` [K, A] are the discrete actions, in [-1, 1]."""
         self.obs_dim = obs_dim
         self.action_dim = len(choices[0])
         self.config = config
         self.num_updates = 0
         self._device = torch.device(execution.device)
         self._precision = execution.precision
-        weights_seed, act_seed = random_streams(seed, 2)
+        weights_seed, act_seed = independent_seeds(seed, 2)
         self._act_generator = torch.Generator(self._device).manual_seed(act_seed)
 
-        # Made on the CPU from a stream of their own: the same weights on every device.
+        # Created on the CPU with a separate generator: the same weights on every device.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weights_seed)
             actor = CategoricalActor(config.encoder, obs_dim, config.hidden_sizes, choices)
@@ -89,9 +89,9 @@ class SACDiscreteLearner:
             )
         self.actor = actor.to(self._device)
         self._critic = critic.to(self._device)
-        self._critic_target = target_of(self._critic)
+        self._critic_target = make_target(self._critic)
 
-        log_alpha = log_temperature(config.initial_alpha, config.fixed_alpha)
+        log_alpha = initial_log_alpha(config.initial_alpha, config.fixed_alpha)
         self._log_alpha = nn.Parameter(torch.tensor(log_alpha, device=self._device))
         self._target_entropy = config.target_entropy_scale * math.log(len(choices))
 
@@ -126,7 +126,7 @@ class SACDiscreteLearner:
         return self._log_alpha.detach().exp()
 
     def act(self, obs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Draw a choice for each observation [n, O]; return their actions [n, A]."""
+        """Sample a choice for each observation [n, O]; return the actions [n, A]."""
         with torch.no_grad():
             action = self.actor.sample(torch.from_numpy(obs).to(self._device), self._act_generator)
         result: npt.NDArray[np.float32] = action.cpu().numpy()
@@ -137,15 +137,15 @@ class SACDiscreteLearner:
         reported = self._take_step(*batch)
         self.num_updates += 1
         if self.num_updates % self.config.target_update_interval == 0:
-            move_target(self._critic_target, self._critic, self.config.tau)
+            polyak_update(self._critic_target, self._critic, self.config.tau)
         return _metrics(reported)
 
     def state(self) -> LearnerState:
-        """Return a copy of all that the next update depends on."""
+        """Return a copy of everything that determines the next update."""
         return LearnerState(num_updates=self.num_updates, tensors=self._parts.tensors())
 
     def restore(self, state: LearnerState) -> None:
-        """Become the learner that `state` was taken from; it must have the same networks."""
+        """Restore a saved state; the network sizes must be the same."""
         self._parts.restore(state.tensors)
         self.num_updates = state.num_updates
 
@@ -157,16 +157,16 @@ class SACDiscreteLearner:
         next_obs: Tensor,
         terminated: Tensor,
     ) -> Tensor:
-        """Step critics, actor and temperature; return what is reported [7]."""
+        """Step critics, actor and temperature; return the metrics [7]."""
         batch = Batch(obs, action, reward, next_obs, terminated)
         alpha = self.alpha
-        choice = self.actor.numbers_of(action)
-        with products_in(self._precision, self._device):
+        choice = self.actor.choice_indices(action)
+        with matmul_precision(self._precision, self._device):
             target_q = soft_target(batch, self.actor, self._critic_target, alpha, self.config.gamma)
             qf_losses, q = critic_loss(batch, choice, target_q, self._critic)
         self._critic_optimizer.descend(qf_losses.sum())
 
-        with products_in(self._precision, self._device):
+        with matmul_precision(self._precision, self._device):
             policy_loss, entropy = actor_loss(batch, self.actor, self._critic, alpha)
         self._actor_optimizer.descend(policy_loss)
 

@@ -1,7 +1,7 @@
 """The losses of SAC with discrete actions, as pure functions.
 
-Equation numbers are those of Soft Actor-Critic for Discrete Action Settings, arXiv 1910.07207. All
-expectations over actions are sums over every choice: nothing here is random.
+Equation numbers are those of Soft Actor-Critic for Discrete Action Settings, arXiv 1910.07207.
+Expectations over actions are exact sums over all choices, so no noise is needed.
 Shapes: B batch, O obs_dim, N critics, K choices.
 """
 
@@ -35,9 +35,9 @@ def critic_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return the soft Bellman residual of each critic [N] and its Q values [N, B].
 
-    `choice` [B] is the number of the choice that was executed. Without the paper's factor 1/2.
+    `choice` [B] is the index of the executed choice. The paper's factor 1/2 is left out.
     """
-    q = critic.of_choice(batch.obs, choice)
+    q = critic.q_of_choice(batch.obs, choice)
     return F.mse_loss(q, target_q.expand_as(q), reduction="none").mean(dim=1), q
 
 
@@ -46,7 +46,7 @@ def actor_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return the policy objective, eq. 12, and the policy's entropy [B] in nats."""
     logp = actor.log_probabilities(batch.obs)
-    with torch.no_grad():  # what is chosen enters through its probability alone
+    with torch.no_grad():  # the gradient reaches the actor through the probabilities only
         q = critic(batch.obs).amin(dim=0)
     probability = logp.exp()
     loss = (probability * (alpha * logp - q)).sum(dim=-1).mean()

@@ -1,4 +1,4 @@
-"""The Soft Actor-Critic of 2018, with a state-value network, after algorithm 1 of 1801.01290.
+"""SAC v1, the version of 2018 with a state-value network: algorithm 1 of arXiv 1801.01290.
 
 Shapes: B batch, O obs_dim, A action_dim, N = 2 critics, n observations at once.
 """
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from sac_ros.sac.compute.adam import Adam
 from sac_ros.sac.compute.execution import REFERENCE, Execution
-from sac_ros.sac.compute.precision import products_in
+from sac_ros.sac.compute.precision import matmul_precision
 from sac_ros.sac.compute.update_function import UpdateFunction
 from sac_ros.sac.config.sac_v1_config import SACV1Config
 from sac_ros.sac.learners.learner import LearnerState
 from sac_ros.sac.learners.learner_parts import (
     LearnerParts,
-    move_target,
-    random_streams,
-    target_of,
+    independent_seeds,
+    make_target,
+    polyak_update,
 )
 from sac_ros.sac.learners.losses import critic_loss
 from sac_ros.sac.learners.sac_v1_losses import actor_loss, bellman_target, value_loss
@@ -34,9 +34,9 @@ NUM_CRITICS: Final = 2
 
 @dataclass(frozen=True, kw_only=True)
 class SACV1Metrics:
-    """What one update saw; means are over the batch, before the step was taken.
+    """Metrics of one update, computed before the step; means are over the batch.
 
-    Values, Q values and their losses are those of the scaled reward.
+    Values, Q values and their losses are in units of the scaled reward.
     """
 
     qf1_loss: float
@@ -44,7 +44,7 @@ class SACV1Metrics:
     qf2_loss: float
     """Soft Bellman residual of the second critic."""
     qf_loss: float
-    """Mean of both."""
+    """Mean loss of both critics."""
     q_mean: float
     """Mean Q value of the batch's own actions, over both critics."""
     vf_loss: float
@@ -56,11 +56,11 @@ class SACV1Metrics:
     entropy: float
     """Mean of -logp of those actions, nats."""
     alpha: float
-    """The temperature of the unscaled reward: 1 / reward_scale."""
+    """Entropy temperature in units of the unscaled reward: 1 / reward_scale."""
 
 
 class SACV1Learner:
-    """Actor, V, its target and two critics, their optimisers and the randomness of one run."""
+    """Actor, V, its target, two critics, optimisers and random generators of one run."""
 
     def __init__(
         self,
@@ -76,12 +76,13 @@ class SACV1Learner:
         self.num_updates = 0
         self._device = torch.device(execution.device)
         self._precision = execution.precision
-        weights_seed, update_seed, act_seed = random_streams(seed, 3)
-        # How often a robot acts between two updates must not change what an update draws.
+        weights_seed, update_seed, act_seed = independent_seeds(seed, 3)
+        # Separate generators: the number of actions between two updates must not change the noise
+        # that an update draws.
         self._update_generator = torch.Generator(self._device).manual_seed(update_seed)
         self._act_generator = torch.Generator(self._device).manual_seed(act_seed)
 
-        # Made on the CPU from a stream of their own: the same weights on every device.
+        # Created on the CPU with a separate generator: the same weights on every device.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(weights_seed)
             actor = SquashedGaussianActor(obs_dim, action_dim, config.hidden_sizes)
@@ -90,7 +91,7 @@ class SACV1Learner:
         self.actor = actor.to(self._device)
         self._critic = critic.to(self._device)
         self._value = value.to(self._device)
-        self._value_target = target_of(self._value)
+        self._value_target = make_target(self._value)
 
         self._actor_optimizer = Adam(self.actor.parameters(), config.actor_learning_rate)
         self._critic_optimizer = Adam(self._critic.parameters(), config.critic_learning_rate)
@@ -119,7 +120,7 @@ class SACV1Learner:
 
     @property
     def alpha(self) -> Tensor:
-        """The entropy temperature of the unscaled reward, a scalar."""
+        """The entropy temperature in units of the unscaled reward, a scalar."""
         return torch.tensor(1.0 / self.config.reward_scale)
 
     def act(self, obs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -141,11 +142,11 @@ class SACV1Learner:
         return self._metrics(reported)
 
     def state(self) -> LearnerState:
-        """Return a copy of all that the next update depends on."""
+        """Return a copy of everything that determines the next update."""
         return LearnerState(num_updates=self.num_updates, tensors=self._parts.tensors())
 
     def restore(self, state: LearnerState) -> None:
-        """Become the learner that `state` was taken from; it must have the same networks."""
+        """Restore a saved state; the network sizes must be the same."""
         self._parts.restore(state.tensors)
         self.num_updates = state.num_updates
 
@@ -158,12 +159,12 @@ class SACV1Learner:
         terminated: Tensor,
         noise: Tensor,
     ) -> Tensor:
-        """Step V, actor and critics; return what is reported [7].
+        """Step V, actor and critics; return the metrics [7].
 
-        V and actor come first because both judge the same drawn actions by the same critics.
+        V and actor come first: both losses use the same sampled actions and the same Q values.
         """
         batch = Batch(obs, action, reward, next_obs, terminated)
-        with products_in(self._precision, self._device):
+        with matmul_precision(self._precision, self._device):
             drawn_action, logp = self.actor.reparameterize(obs, noise)
             q_drawn = self._critic(obs, drawn_action).amin(dim=0)
             vf_loss, v = value_loss(batch, q_drawn, logp, self._value)
@@ -176,7 +177,7 @@ class SACV1Learner:
         self._value_optimizer.descend(vf_loss)
         self._actor_optimizer.descend(policy_loss)
         self._critic_optimizer.descend(qf_losses.sum())
-        move_target(self._value_target, self._value, self.config.tau)
+        polyak_update(self._value_target, self._value, self.config.tau)
         means = (*qf_losses, q.mean(), vf_loss, v.mean(), policy_loss, -logp.mean())
         return torch.stack(means).detach()
 

@@ -1,8 +1,9 @@
-"""The losses of the SAC of 2018, as pure functions.
+"""The losses of SAC v1 (2018), as pure functions.
 
 Equation numbers are those of Soft Actor-Critic: Off-Policy Maximum Entropy Deep Reinforcement
-Learning with a Stochastic Actor, arXiv 1801.01290. The temperature is 1; the scale of the reward
-takes its place. Squared losses lack the factor 1/2, which Adam does not feel.
+Learning with a Stochastic Actor, arXiv 1801.01290. The temperature is fixed at 1; the reward scale
+sets the weight of the entropy instead. Squared losses are without the factor 1/2: Adam's steps do
+not depend on it.
 Shapes: B batch, O obs_dim.
 """
 
@@ -15,16 +16,17 @@ from sac_ros.sac.replay.replay_buffer import Batch
 
 
 def value_loss(batch: Batch, q: Tensor, logp: Tensor, value: ValueNetwork) -> tuple[Tensor, Tensor]:
-    """Return the residual of V, eq. 5, and its values [B].
+    """Return the loss of V, eq. 5, and the values V [B].
 
-    `q` [B] is the lesser of both critics at actions drawn from the actor, `logp` [B] theirs.
+    `q` [B] is the minimum of both critics at actions sampled from the actor; `logp` [B] is the
+    log-probability of these actions.
     """
     v = value(batch.obs)
     return F.mse_loss(v, (q - logp).detach()), v
 
 
 def actor_loss(q: Tensor, logp: Tensor) -> Tensor:
-    """Return the reparameterised policy objective, eq. 12; `q` and `logp` as above."""
+    """Return the reparameterised policy loss, eq. 12; `q` and `logp` as in `value_loss`."""
     return (logp - q).mean()
 
 

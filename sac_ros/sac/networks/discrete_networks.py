@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sac_ros.sac.networks.nature_cnn import NatureCNN
-from sac_ros.sac.networks.networks import with_full_last_layer
+from sac_ros.sac.networks.networks import apply_with_float32_output
 
 Encoder = Literal["mlp", "nature_cnn"]
 
@@ -58,7 +58,7 @@ class CategoricalActor(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the logits [B, K] of the choices."""
-        return with_full_last_layer(self.layers, obs)
+        return apply_with_float32_output(self.layers, obs)
 
     def log_probabilities(self, obs: Tensor) -> Tensor:
         """Return log pi [B, K] of every choice."""
@@ -79,7 +79,7 @@ class CategoricalActor(nn.Module):
         drawn = torch.multinomial(logp.exp(), num_samples=1, generator=generator)
         return self.choices[drawn.squeeze(-1)], logp.gather(-1, drawn).squeeze(-1)
 
-    def numbers_of(self, action: Tensor) -> Tensor:
+    def choice_indices(self, action: Tensor) -> Tensor:
         """Return the number [B] of the choice that each action [B, A] is, or comes closest to.
 
         A safety filter may have executed something between two choices.
@@ -109,10 +109,10 @@ class DiscreteCritics(nn.Module):
         values = []
         for member in self.members:
             assert isinstance(member, nn.Sequential)
-            values.append(with_full_last_layer(member, obs))
+            values.append(apply_with_float32_output(member, obs))
         return torch.stack(values)
 
-    def of_choice(self, obs: Tensor, choice: Tensor) -> Tensor:
+    def q_of_choice(self, obs: Tensor, choice: Tensor) -> Tensor:
         """Return each critic's Q value [N, B] of obs [B, O] and the choice of that number [B]."""
         q_of_all: Tensor = self(obs)
         return q_of_all.gather(-1, choice.expand(len(q_of_all), -1)[..., None]).squeeze(-1)

@@ -136,7 +136,7 @@ def full_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-def with_full_last_layer(layers: nn.Sequential, x: Tensor) -> Tensor:
+def apply_with_float32_output(layers: nn.Sequential, x: Tensor) -> Tensor:
     """Apply all layers, the last of which is linear, that one always in full precision."""
     x = layers[:-1](x)
     last = layers[-1]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from sac_ros.sac.networks.networks import with_full_last_layer
+from sac_ros.sac.networks.networks import apply_with_float32_output
 
 
 class ValueNetwork(nn.Module):
@@ -20,4 +20,4 @@ class ValueNetwork(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Return the value [B] of obs [B, O]."""
-        return with_full_last_layer(self.layers, obs).squeeze(-1)
+        return apply_with_float32_output(self.layers, obs).squeeze(-1)

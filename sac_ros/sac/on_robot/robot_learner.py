@@ -111,7 +111,7 @@ class RobotLearner:
         online = ReplayBuffer(
             settings.config.buffer_capacity, task.obs_dim, task.action_dim, settings.seed
         )
-        online.claim_memory()
+        online.reserve_memory()
         self._first_of_version: dict[int, int] = {}
         self._bad: PolicyStatus | None = None
         for first, rows in self.log.open():

@@ -59,7 +59,7 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return min(self.num_added, self.capacity)
 
-    def claim_memory(self) -> None:
+    def reserve_memory(self) -> None:
         """Touch all of the buffer's memory now, before there is anything in it.
 
         Linux gives a page when it is first written to: without this, a process grows for as long

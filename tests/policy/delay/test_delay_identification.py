@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sac_ros.policy.delay.delay_identification import DelayError, Stretch, identify_delay
+from sac_ros.policy.delay.delay_identification import DelayError, MotionSegment, identify_delay
 from sac_ros.policy.delay.delay_measurement import (
     DelayMeasurement,
     DelayRange,
@@ -15,7 +15,7 @@ from sac_ros.policy.delay.delay_measurement import (
     read_delays,
 )
 from sac_ros.policy.delay.delay_process import measure_delays
-from sac_ros.policy.delay.delay_recording import DelayRecording, RecordedStretch, write_recording
+from sac_ros.policy.delay.delay_recording import DelayRecording, RecordedSegment, write_recording
 from sac_ros.task.strict_yaml import ConfigError
 
 PERIOD_S = 0.02
@@ -31,7 +31,7 @@ def recorded(
     exploration: float = 1.0,
     answers: bool = True,
     seed: int = 0,
-) -> Stretch:
+) -> MotionSegment:
     """Return a damped mass [position, velocity] under feedback and exploration, force delayed."""
     rng = np.random.default_rng(seed)
     num_steps = round(duration_s / TRUTH_STEP_S)
@@ -49,7 +49,7 @@ def recorded(
         force = commands[felt] if felt >= 0 and answers else 0.0
         velocity += TRUTH_STEP_S * (20.0 * force - 3.0 * velocity)
         position += TRUTH_STEP_S * velocity
-    return Stretch(
+    return MotionSegment(
         command_times_s=np.array(command_times_s),
         commands=np.array(commands)[:, None],
         times_s=np.array(times_s),
@@ -57,7 +57,7 @@ def recorded(
     )
 
 
-def identify(*stretches: Stretch, max_delay_s: float = 0.1) -> tuple[float, float, float]:
+def identify(*stretches: MotionSegment, max_delay_s: float = 0.1) -> tuple[float, float, float]:
     delay = identify_delay(stretches, max_delay_s=max_delay_s, step_s=SAMPLE_S)
     return delay.best_s, delay.low_s, delay.high_s
 
@@ -87,14 +87,14 @@ def test_several_short_stretches_tell_what_one_long_one_does() -> None:
     ],
     ids=["robot does not answer", "robot at rest", "longer than what is tried", "too short"],
 )
-def test_recording_that_cannot_tell_is_refused(stretch: Stretch, reason: str) -> None:
+def test_recording_that_cannot_tell_is_refused(stretch: MotionSegment, reason: str) -> None:
     with pytest.raises(DelayError, match=reason):
         identify(stretch)
 
 
-def as_heard(stretch: Stretch, *, sensor_s: float, clock_offset_s: float) -> DelayRecording:
+def as_heard(stretch: MotionSegment, *, sensor_s: float, clock_offset_s: float) -> DelayRecording:
     """Return what a node hears of it: messages stamped, and late."""
-    heard = RecordedStretch()
+    heard = RecordedSegment()
     for at_s, command in zip(stretch.command_times_s, stretch.commands, strict=True):
         heard.note_command(command, 50.0 + float(at_s))
     rng = np.random.default_rng(0)

@@ -117,13 +117,13 @@ def test_alpha_falls_when_entropy_is_above_its_target_and_rises_below(
 def test_an_action_between_two_choices_counts_as_the_nearer(actor: CategoricalActor) -> None:
     action = torch.tensor([[-1.0], [0.0], [0.5], [-0.6], [-0.4], [0.3], [1.0]])
 
-    assert actor.numbers_of(action).tolist() == [0, 1, 2, 0, 1, 2, 2]
+    assert actor.choice_indices(action).tolist() == [0, 1, 2, 0, 1, 2, 2]
 
 
 def test_actions_are_choices_drawn_by_their_probability(actor: CategoricalActor) -> None:
     obs = torch.randn(1, OBS_DIM, generator=torch.Generator().manual_seed(5)).expand(20_000, -1)
 
-    drawn = actor.numbers_of(actor.sample(obs, torch.Generator().manual_seed(6)))
+    drawn = actor.choice_indices(actor.sample(obs, torch.Generator().manual_seed(6)))
 
     share = torch.bincount(drawn, minlength=K) / len(drawn)
     torch.testing.assert_close(share, torch.softmax(actor(obs[0]), dim=-1), atol=0.02, rtol=0.0)

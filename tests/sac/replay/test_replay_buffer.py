@@ -161,6 +161,6 @@ def test_claimed_memory_is_there_before_the_first_transition() -> None:
 
     buffer = ReplayBuffer(capacity=1_000_000, obs_dim=4, action_dim=1, seed=0)
     before = resident_bytes()
-    buffer.claim_memory()
+    buffer.reserve_memory()
     assert resident_bytes() - before > 0.9 * 1_000_000 * buffer.row_bytes
     assert len(buffer) == 0

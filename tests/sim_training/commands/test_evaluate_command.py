@@ -197,12 +197,12 @@ def test_exported_policy_is_the_actor_of_the_checkpoint(folder: Path) -> None:
 def test_export_before_the_first_step_is_possible(tmp_path: Path) -> None:
     """A killed run may have no more than its first checkpoint; it can still be exported."""
     from sim_training.training.run_folder import RunFolder
-    from sim_training.training.training_config import TrainingConfig, task_of
+    from sim_training.training.training_config import TrainingConfig, resolve_task
     from sim_training.training.training_run import TrainingRun
 
     config = TrainingConfig(env="Pendulum-v1")
     run_folder = RunFolder(tmp_path)
-    TrainingRun(config, task_of(config), run_folder).begin("sac-ros train")
+    TrainingRun(config, resolve_task(config), run_folder).begin("sac-ros train")
 
     assert run(["export", str(tmp_path)]) == 0
     assert OnnxPolicy.load(run_folder.policy).contract.provenance.steps == 0

@@ -14,10 +14,10 @@ from sac_ros.command_line import run
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.action import ActionScaling
 from sim_training.environments.env import (
-    ends_for_learner,
     gymnasium_task,
     make_env,
     make_vector_env,
+    terminated_for_learner,
 )
 from sim_training.environments.image_env import ATARI_SETTINGS, LivesEnv, load_atari
 from sim_training.environments.pixel_catch import (
@@ -140,7 +140,7 @@ def test_lost_life_ends_what_the_learner_expects_and_not_the_game() -> None:
     while not ends or not ends[-1][0]:
         _, _, terminated, _, info = envs.step(idle)
         lives.append(int(info["lives"][0]) if not terminated else 0)
-        ends.append((bool(terminated[0]), bool(ends_for_learner(terminated, info)[0])))
+        ends.append((bool(terminated[0]), bool(terminated_for_learner(terminated, info)[0])))
     envs.close()
 
     # Breakout gives five, and takes one from whoever stands still as soon as a ball is served.

@@ -92,9 +92,9 @@ def test_robot_that_changes_again_and_again_does_not_add_up() -> None:
     robot = MujocoRobot(ARM)
     nominal = robot.model.body_mass.copy()
     for _ in range(3):
-        robot.become(Perturbation(body_mass=2.0))
+        robot.apply_perturbation(Perturbation(body_mass=2.0))
     np.testing.assert_allclose(robot.model.body_mass, 2.0 * nominal)
-    robot.become(NOMINAL)
+    robot.apply_perturbation(NOMINAL)
     np.testing.assert_array_equal(robot.model.body_mass, nominal)
 
 
@@ -122,7 +122,7 @@ def test_pushes_come_now_and_then_and_no_stronger_than_stated() -> None:
     assert 15 <= num_pushes <= 45  # every 2 s on average
     assert max(forces_n) <= 10.0
     assert pushed.mean() == pytest.approx(num_pushes * 0.1 / 60.0, rel=0.15)
-    robot.become(NOMINAL)
+    robot.apply_perturbation(NOMINAL)
     robot.reset(rng_of(1))
     mujoco.mj_step(robot.model, robot.data)
     assert not robot.data.xfrc_applied.any()

@@ -14,12 +14,12 @@ from sim_training.run_report.run_groups import group_by_settings
 from sim_training.run_report.run_history import (
     Curve,
     RunHistory,
+    downsample,
     on_common_steps,
     read_history,
-    thinned,
 )
 from sim_training.run_report.seed_interval import interquartile_mean, seed_band
-from sim_training.run_report.value_check import Steps, check_values, pooled, soft_returns
+from sim_training.run_report.value_check import Steps, check_values, pool_checks, soft_returns
 
 # From rliable 1.2.0 (with arch 7.2.0, pandas 2.3.3), 50,000 resamples, on the numbers below.
 SCORES = np.array([[917.2], [1318.8], [533.2], [1990.3], [456.6], [492.3], [53.2]])
@@ -79,11 +79,11 @@ def test_seeds_are_compared_as_far_as_all_of_them_have_come() -> None:
 def test_thinned_curve_keeps_its_mean() -> None:
     curve = Curve(np.arange(1000.0), np.random.default_rng(0).normal(size=1000))
 
-    few = thinned(curve, 100)
+    few = downsample(curve, 100)
 
     assert len(few.step) == 100
     assert few.value.mean() == pytest.approx(curve.value.mean(), abs=1e-12)
-    assert thinned(few, 200) is few
+    assert downsample(few, 200) is few
 
 
 @pytest.mark.parametrize(("terminated", "last_value"), [(True, 100.0), (False, 100.0)])
@@ -176,7 +176,7 @@ def test_episodes_are_followed_beyond_the_time_limit(
 def test_pooled_checks_keep_episodes_and_runs_apart(runs: list[RunHistory]) -> None:
     checks = [check_values(run, num_episodes=2, seed=5) for run in runs]
 
-    both = pooled(checks)
+    both = pool_checks(checks)
 
     assert both.episode.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
     assert both.run.tolist() == [0] * 8 + [1] * 8

@@ -12,7 +12,7 @@ READ_ATTEMPTS = 5
 READ_PAUSE_S = 0.5
 
 
-def read_settled(read: Callable[[Path], T], checkpoint: Path) -> T:
+def read_with_retry(read: Callable[[Path], T], checkpoint: Path) -> T:
     """Return what `read` makes of a checkpoint folder; again where it was replaced under its eyes.
 
     Raises CheckpointError if that does not help.

@@ -6,13 +6,13 @@ Time does not wait on a real robot: there the learner drops updates. A simulated
 from collections.abc import Mapping
 from typing import Final
 
-FREE_UPDATES: Final = 200
+MAX_PENDING_AT_FULL_SPEED: Final = 200
 """Updates that may be owed at full speed: a report is up to a second old."""
-SLOWEST: Final = 0.05
+MIN_SPEED_FACTOR: Final = 0.05
 """Share of the full speed that is always left, so that nobody takes the robot for dead."""
 
 
-def pace_for(learning: Mapping[str, str]) -> float:
+def simulation_speed_factor(learning: Mapping[str, str]) -> float:
     """Return the share of the full speed, in (0, 1], from a learner node's diagnostics.
 
     Updates of the warm-up are owed by intention, and those of a paused learner are not to be
@@ -21,4 +21,4 @@ def pace_for(learning: Mapping[str, str]) -> float:
     if learning.get("phase") not in ("critic", "tuning"):
         return 1.0
     owed = int(learning.get("updates owed", "0"))
-    return max(SLOWEST, min(1.0, FREE_UPDATES / owed)) if owed > 0 else 1.0
+    return max(MIN_SPEED_FACTOR, min(1.0, MAX_PENDING_AT_FULL_SPEED / owed)) if owed > 0 else 1.0

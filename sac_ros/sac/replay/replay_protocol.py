@@ -16,7 +16,7 @@ from sac_ros.sac.replay.frame_replay_buffer import FrameReplayBuffer
 from sac_ros.sac.replay.replay_buffer import Batch, ReplayBuffer
 
 
-class ReplayMemory(Protocol):
+class ReplayBufferProtocol(Protocol):
     """Past transitions, sampled uniformly; ReplayBuffer says what each member does."""
 
     capacity: int
@@ -77,7 +77,7 @@ class ReplayMemory(Protocol):
 
 def make_buffer(
     obs_dim: int, action_dim: int, config: AlgorithmConfig, seed: int, device: str = "cpu"
-) -> ReplayMemory:
+) -> ReplayBufferProtocol:
     """Return the buffer that suits the learner: images are kept as bytes, and once each."""
     if isinstance(config, SACDiscreteConfig) and config.encoder == "nature_cnn":
         num_pixels = IMAGE_SIZE**2

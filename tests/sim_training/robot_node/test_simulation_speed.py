@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_training.robot_node.learner_pace import SLOWEST, pace_for
+from sim_training.robot_node.simulation_speed import MIN_SPEED_FACTOR, simulation_speed_factor
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from sim_training.robot_node.learner_pace import SLOWEST, pace_for
         ("tuning", 150, 1.0),
         ("tuning", 400, 0.5),
         ("critic", 400, 0.5),
-        ("critic", 10**6, SLOWEST),
+        ("critic", 10**6, MIN_SPEED_FACTOR),
         ("warm_up", 3000, 1.0),
         ("compiling", 3000, 1.0),
     ],
@@ -20,8 +20,10 @@ from sim_training.robot_node.learner_pace import SLOWEST, pace_for
 def test_pace_falls_with_the_updates_that_could_be_taken(
     phase: str, owed: int, pace: float
 ) -> None:
-    assert pace_for({"phase": phase, "updates owed": str(owed)}) == pytest.approx(pace)
+    assert simulation_speed_factor({"phase": phase, "updates owed": str(owed)}) == pytest.approx(
+        pace
+    )
 
 
 def test_nothing_is_waited_for_that_says_nothing() -> None:
-    assert pace_for({}) == 1.0
+    assert simulation_speed_factor({}) == 1.0
