@@ -18,5 +18,7 @@ nitpicky = True
 
 html_theme = "furo"
 html_title = "sac_ros"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_show_sphinx = False
 copybutton_prompt_text = "$ "

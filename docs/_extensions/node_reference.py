@@ -75,13 +75,12 @@ def interface_reference() -> str:
             (
                 code(entry["name"]),
                 CALLS[entry["call"].partition(": ")[2].partition("(")[0]],
-                code(entry["type"]),
-                entry.get("qos", "service"),
+                f"{code(entry['type'])}<br>{entry.get('qos', 'service')}",
                 entry["meaning"],
             )
             for entry in entries
         ]
-        header = ("topic or service", "the node", "type", "QoS", "meaning")
+        header = ("topic or service", "the node", "type and QoS", "meaning")
         parts.append(f"## `{node}`\n\n{table(header, rows)}")
     return "\n".join(parts)
 
