@@ -22,7 +22,7 @@ def campaign(out: Path, *options: str) -> dict[str, Any]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert process.returncode in (0, 1), process.stdout + process.stderr
@@ -42,6 +42,8 @@ def test_no_fault_makes_the_node_command_anything_unsafe_or_react_late(tmp_path:
 
 
 @pytest.mark.ros
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_real_processes_come_to_no_harm_and_come_back(tmp_path: Path) -> None:
     summary = campaign(tmp_path, "--ticks", "1", "--seed", "7", "--process-rounds", "1")
     kinds = [kind for kind in summary["kinds"] if kind["made_in"] == "processes"]

@@ -11,7 +11,9 @@ from source_tree import ROOT, copy_sources
 pytestmark = pytest.mark.ros  # the installed executables need rclpy
 
 
-@pytest.fixture(scope="module", params=["copied", "symlinked"])
+@pytest.fixture(
+    scope="module", params=["copied", pytest.param("symlinked", marks=pytest.mark.long)]
+)
 def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder install/sac_ros of a workspace built with colcon."""
     workspace = tmp_path_factory.mktemp("workspace")

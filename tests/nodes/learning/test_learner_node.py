@@ -171,6 +171,7 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path)
 
 
+@pytest.mark.long
 def test_robot_runs_what_was_learned_on_it_and_a_killed_learner_goes_on(
     watcher: Watcher, run: Run
 ) -> None:
@@ -263,6 +264,7 @@ def test_what_a_person_does_to_the_robot_becomes_demonstrations_and_an_abort_a_m
     assert (in_mark == rows[mark.last, at["episode"]]).all()
 
 
+@pytest.mark.long
 def test_learner_that_lost_its_folder_counts_on_from_what_the_robot_has_taken(
     watcher: Watcher, run: Run
 ) -> None:
@@ -282,6 +284,7 @@ def test_learner_that_lost_its_folder_counts_on_from_what_the_robot_has_taken(
     assert watcher.robot.num_refused == 0
 
 
+@pytest.mark.long
 def test_policy_node_killed_alone_finds_the_newest_policy_and_says_what_it_waits_for(
     watcher: Watcher, run: Run
 ) -> None:
@@ -301,6 +304,7 @@ def test_policy_node_killed_alone_finds_the_newest_policy_and_says_what_it_waits
     assert watcher.robot.num_refused == 0
 
 
+@pytest.mark.long
 def test_policy_that_was_given_up_is_not_found_by_a_policy_node_that_starts_anew(
     watcher: Watcher, run: Run
 ) -> None:
@@ -345,6 +349,7 @@ def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(
         watcher.wait(lambda: bool(watcher.updates), "a policy")
 
 
+@pytest.mark.long
 def test_nothing_that_comes_while_the_update_is_compiled_is_lost(
     watcher: Watcher, run: Run
 ) -> None:
@@ -358,6 +363,7 @@ def test_nothing_that_comes_while_the_update_is_compiled_is_lost(
     assert watcher.learning["transitions lost"] == "0"
 
 
+@pytest.mark.long
 def test_learner_that_is_told_to_end_while_it_compiles_saves_and_ends_well(
     watcher: Watcher, run: Run
 ) -> None:
@@ -371,6 +377,7 @@ def test_learner_that_is_told_to_end_while_it_compiles_saves_and_ends_well(
     log.close()
 
 
+@pytest.mark.long
 def test_learner_outlives_a_full_disk_and_its_robot_goes_on_learning(
     watcher: Watcher, run: Run
 ) -> None:

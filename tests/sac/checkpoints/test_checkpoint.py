@@ -329,6 +329,7 @@ def save_for_ever(folder: Path, acknowledge: Connection) -> None:
         acknowledge.send(run.legs)
 
 
+@pytest.mark.long
 def test_sigkill_at_random_moments_leaves_the_last_checkpoint_or_the_next(folder: Path) -> None:
     rng = random.Random(0)
     first = Run()

@@ -24,7 +24,7 @@ CHOICES = tuple(tuple(row) for row in torch.eye(ACTION_DIM).tolist())
 """Of the discrete algorithm."""
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.long)])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -32,11 +32,26 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=[*CONFIGS, "sac, layer-normalised critics"])
-def config(request: pytest.FixtureRequest) -> AlgorithmConfig:
-    if request.param not in CONFIGS:
+def config_of(name: str) -> AlgorithmConfig:
+    if name not in CONFIGS:
         return SACConfig(hidden_sizes=(64, 64), batch_size=B, critic_layer_norm=True)
-    return CONFIGS[request.param](hidden_sizes=(64, 64), batch_size=B)
+    return CONFIGS[name](hidden_sizes=(64, 64), batch_size=B)
+
+
+NAMES = (*CONFIGS, "sac, layer-normalised critics")
+
+
+@pytest.fixture(params=NAMES)
+def config(request: pytest.FixtureRequest) -> AlgorithmConfig:
+    return config_of(request.param)
+
+
+# A compiler takes about ten seconds for each.
+@pytest.fixture(
+    params=[pytest.param(name, marks=[] if name == "sac" else pytest.mark.long) for name in NAMES]
+)
+def compiled_config(request: pytest.FixtureRequest) -> AlgorithmConfig:
+    return config_of(request.param)
 
 
 def learner_of(config: AlgorithmConfig, execution: Execution = REFERENCE, seed: int = 0) -> Learner:
@@ -71,8 +86,11 @@ def relative_error(tensor: Tensor, expected: Tensor) -> float:
     return float((tensor.double() - expected.double()).norm() / scale)
 
 
-def test_compiled_update_is_the_update_as_written(config: AlgorithmConfig, threads: int) -> None:
-    reference, compiled = learner_of(config), learner_of(config, COMPILED)
+def test_compiled_update_is_the_update_as_written(
+    compiled_config: AlgorithmConfig, threads: int
+) -> None:
+    reference = learner_of(compiled_config)
+    compiled = learner_of(compiled_config, COMPILED)
 
     for seed in range(3):
         expected = dataclasses.asdict(reference.update(make_batch(seed)))
@@ -84,6 +102,7 @@ def test_compiled_update_is_the_update_as_written(config: AlgorithmConfig, threa
     assert_close(compiled, reference, 1e-3)
 
 
+@pytest.mark.long
 def test_compiled_learners_of_one_process_keep_apart(config: AlgorithmConfig) -> None:
     first, second = learner_of(config, COMPILED, seed=1), learner_of(config, COMPILED, seed=2)
 
@@ -96,6 +115,7 @@ def test_compiled_learners_of_one_process_keep_apart(config: AlgorithmConfig) ->
     assert_close(first, expected, 1e-5)
 
 
+@pytest.mark.long
 def test_batches_of_another_size_are_compiled_for_themselves(config: AlgorithmConfig) -> None:
     reference, compiled = learner_of(config), learner_of(config, COMPILED)
 
@@ -106,6 +126,7 @@ def test_batches_of_another_size_are_compiled_for_themselves(config: AlgorithmCo
     assert_close(compiled, reference, 1e-3)
 
 
+@pytest.mark.long
 def test_batch_of_another_memory_layout_is_compiled_for_itself(config: AlgorithmConfig) -> None:
     reference, compiled = learner_of(config), learner_of(config, COMPILED)
     whole = make_batch(0)
@@ -119,6 +140,7 @@ def test_batch_of_another_memory_layout_is_compiled_for_itself(config: Algorithm
     assert_close(compiled, reference, 1e-3)
 
 
+@pytest.mark.long
 def test_restored_compiled_learner_goes_on_identically(config: AlgorithmConfig) -> None:
     learner, restored = learner_of(config, COMPILED), learner_of(config, COMPILED, seed=9)
     learner.update(make_batch(0))
@@ -130,7 +152,7 @@ def test_restored_compiled_learner_goes_on_identically(config: AlgorithmConfig) 
     assert_close(restored, learner, 0.0)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_bfloat16_products_change_losses_by_their_rounding(
     config: AlgorithmConfig, compiled: bool
 ) -> None:
@@ -151,7 +173,7 @@ def test_without_a_cpp_compiler_updates_run_as_written(tmp_path: Path) -> None:
     program = (
         "import logging\n"
         "logging.basicConfig(format='%(levelname)s %(message)s')\n"
-        "from tests.sac.test_update_function import *\n"
+        "from tests.sac.compute.test_update_function import *\n"
         "config = CONFIGS['sac'](hidden_sizes=(8,), batch_size=4)\n"
         "mine, theirs = learner_of(config, COMPILED), learner_of(config)\n"
         "for learner in (mine, theirs):\n"
