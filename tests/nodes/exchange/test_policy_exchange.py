@@ -78,10 +78,12 @@ class Learner:
         assert self.status is not None
         return self.status
 
-    def wait_for_baseline(self) -> None:
+    def wait_for_baseline(self) -> PolicyStatus:
         self.observer.wait_until(
             lambda: self.status is not None and self.status.num_episodes >= 2, "the baseline"
         )
+        assert self.status is not None
+        return self.status
 
     def _on_status(self, message: String) -> None:
         self.status = PolicyStatus.from_json(message.data)
@@ -154,6 +156,13 @@ def test_learner_gone_bad_is_rolled_back_within_three_episodes(
     learner.wait_for("learning resumed", version=4, is_rolled_back=False)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """Give a policy node, for all tests in which it refuses what comes."""
+    with started(tmp_path_factory.mktemp("undisturbed")) as node:
+        yield node
+
+
 @pytest.mark.parametrize(
     ("policy", "reason"),
     [
@@ -164,21 +173,22 @@ def test_learner_gone_bad_is_rolled_back_within_three_episodes(
     ],
 )
 def test_unfit_policy_is_refused_and_the_old_one_goes_on(
-    learner: Learner, robot: NodeProcess, policy: bytes, reason: str
+    learner: Learner, undisturbed: NodeProcess, policy: bytes, reason: str
 ) -> None:
-    learner.wait_for_baseline()
-    learner.send(policy, version=1)
-    status = learner.wait_for("the refusal", num_refused=1)
+    before = learner.wait_for_baseline().num_refused
+    learner.send(policy, version=before + 1)
+    status = learner.wait_for("the refusal", num_refused=before + 1)
     assert reason in status.refusal and status.version == 0
     learner.transitions.clear()
     learner.observer.wait_until(lambda: len(learner.transitions) > 50, "the robot going on")
     assert {t.policy for t in learner.transitions} == {0}
 
 
-def test_malformed_update_is_refused(learner: Learner, robot: NodeProcess) -> None:
-    learner.wait_for("the node", version=0)
+def test_malformed_update_is_refused(learner: Learner, undisturbed: NodeProcess) -> None:
+    before = learner.wait_for("the node", version=0).num_refused
     learner.send_bytes(b"")  # taken back: nothing to refuse
-    for count, content in enumerate((b"\n", b"\x00" * 100_000, b'{"format": 9}\n'), start=1):
+    malformed = (b"\n", b"\x00" * 100_000, b'{"format": 9}\n')
+    for count, content in enumerate(malformed, start=before + 1):
         learner.send_bytes(content)
         learner.wait_for("the refusal", num_refused=count)
 

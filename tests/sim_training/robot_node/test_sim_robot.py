@@ -93,13 +93,26 @@ def test_clock_runs_at_the_real_time_factor(observer: Observer, tmp_path: Path) 
     with NodeProcess("sim_robot_node", *parameters, log=tmp_path / "robot.log"):
         robot = Listener(observer)
         robot.connect()
-        began_s = time.monotonic()
-        robot.clocks.clear()
-        observer.spin_for(2.0)
-        factor = (robot.clocks[-1] - robot.clocks[0]) / (time.monotonic() - began_s)
+        observer.wait_until(lambda: bool(robot.clocks), "the clock")
+        began_s, first_s = time.monotonic(), robot.clocks[-1]
+        factors: list[float] = []
+
+        def is_faster() -> bool:
+            # A busy machine makes the simulation fall behind now and then, not all the time.
+            start_s, clock_s = time.monotonic(), robot.clocks[-1]
+            observer.spin_for(0.5)
+            factors.append((robot.clocks[-1] - clock_s) / (time.monotonic() - start_s))
+            return factors[-1] > 2.0
+
+        observer.wait_until(is_faster, "half a second faster than real time")
+        observer.spin_for(1.0)
+        whole = (robot.clocks[-1] - first_s) / (time.monotonic() - began_s)
     assert np.all(np.diff(robot.clocks) > 0.0)
-    # A busy machine makes the simulation fall behind; what it must not do is run in real time.
-    assert 2.0 < factor < 7.0
+    # What waited in our queue at the start came at once.
+    assert whole < 7.0, factors
+
+
+HELD_UP_S = 2.0
 
 
 def seconds(state: JointState) -> float:
@@ -116,18 +129,20 @@ def test_robot_that_was_held_up_lags_only_behind_a_clock_that_says_so(
         robot.connect()
         lag_s = time.time() - seconds(robot.next_state())
         process.send(signal.SIGSTOP)
-        observer.spin_for(1.0)
+        observer.spin_for(HELD_UP_S)
         process.send(signal.SIGCONT)
         observer.wait_for_output(process, "slower than")
-        for _ in range(5):  # what waited in the queues
-            robot.next_state()
-        more_s = time.time() - seconds(robot.next_state()) - lag_s
-    if publishes_clock:
-        assert more_s > 0.8
-        assert robot.clocks
-    else:
-        assert abs(lag_s) < 0.8 and abs(more_s) < 0.8
-        assert not robot.clocks
+
+        def more_s() -> float:
+            return time.time() - seconds(robot.next_state()) - lag_s
+
+        if publishes_clock:
+            observer.spin_for(0.5)  # what waited in the queues
+            assert more_s() > 0.8 * HELD_UP_S and robot.clocks
+        else:
+            assert abs(lag_s) < 0.5 * HELD_UP_S
+            observer.wait_until(lambda: abs(more_s()) < 0.5 * HELD_UP_S, "stamps of now")
+            assert not robot.clocks
 
 
 def test_command_that_makes_no_sense_is_ignored(observer: Observer, tmp_path: Path) -> None:
@@ -201,7 +216,7 @@ def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: st
     policy = write_linear_policy(tmp_path / "policy.onnx", task, BALANCING_GAIN)
     summary = tmp_path / "summary.json"
     # The timer follows the robot's clock, so that it keeps up with the faster simulation.
-    # A pause of this machine is no fault of a sensor.
+    # A pause of this machine is no fault of a sensor, and none of the policy's either.
     policy_parameters = (
         f"policy:={policy}",
         f"act_on:={act_on}",
@@ -219,7 +234,8 @@ def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: st
         NodeProcess(
             "sim_robot_node",
             "task:=inverted_pendulum",
-            "real_time_factor:=4.0",
+            "real_time_factor:=5.0",
+            "waits_for_command:=true",
             log=tmp_path / "robot.log",
         ),
         NodeProcess(
