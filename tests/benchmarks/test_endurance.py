@@ -1,15 +1,12 @@
 """Two minutes of the hour whose figures are in docs/results."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from source_tree import ROOT
+from benchmark_process import run_benchmark
 
 from benchmarks.control.memory_watch import growth
 from benchmarks.control.scheduling_stalls import merged, stalled_ns
@@ -23,19 +20,11 @@ SHORT_GROWTH = 0.2
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:gymnasium")
 def test_nothing_grows_fast_and_the_watchdog_sees_every_missed_tick(tmp_path: Path) -> None:
-    process = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.control.endurance"),
-            *("--minutes", "2", "--warm-up-s", "60"),
-            *("--no-record", "--no-compiled", "--out", str(tmp_path)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=840,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    run_benchmark(
+        "benchmarks.control.endurance",
+        *("--minutes", "2", "--warm-up-s", "60"),
+        *("--no-record", "--no-compiled", "--out", str(tmp_path)),
     )
-    assert process.returncode in (0, 1), process.stdout + process.stderr
     summary: dict[str, Any] = json.loads((tmp_path / "summary.json").read_text())
     missed, learner = summary["missed_ticks"], summary["learner"]
     # How many are missed is this machine's doing; that none is missed unseen is ours.

@@ -1,15 +1,12 @@
 """A short form of the fault campaign; docs/results has the long one's table."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from source_tree import ROOT
+from benchmark_process import run_benchmark
 
 from benchmarks.faults.command_judge import CommandJudge, Verdicts
 from sac_ros.task.task_spec import load_task
@@ -17,15 +14,7 @@ from sac_ros.task.task_spec import load_task
 
 def campaign(out: Path, *options: str) -> dict[str, Any]:
     """Run it and return its summary."""
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.faults.fault_injection", *options, "--out", str(out)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=840,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.returncode in (0, 1), process.stdout + process.stderr
+    run_benchmark("benchmarks.faults.fault_injection", *options, "--out", str(out))
     summary: dict[str, Any] = json.loads((out / "summary.json").read_text())
     return summary
 
