@@ -170,6 +170,7 @@ def live_arm(**faults: float) -> Iterator[None]:
 TIMING = {"age", "delay"}
 
 
+@pytest.mark.distro
 @pytest.mark.ros
 def test_healthy_robot_over_dds_gets_a_clean_bill(tmp_path: Path) -> None:
     with live_arm():

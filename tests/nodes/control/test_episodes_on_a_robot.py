@@ -210,6 +210,7 @@ def test_every_way_out_during_an_intervention_leaves_the_safe_command(
         )
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize(
     ("service", "terminated", "reward"), [("success", True, 2.5), ("abort", False, 1.0)]
 )

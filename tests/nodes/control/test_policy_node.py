@@ -16,6 +16,7 @@ from ros_processes import NodeProcess
 pytestmark = pytest.mark.ros
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize("act_on", ["timer", "observation"])
 def test_joints_are_matched_by_name_in_any_order_from_several_publishers(
     robot: Robot, policy: Path, log: Path, act_on: str
@@ -110,6 +111,7 @@ def test_deactivating_sends_the_safe_command_and_then_nothing(
         assert robot.commands == []
 
 
+@pytest.mark.distro
 def test_node_goes_through_its_whole_life_twice(robot: Robot, policy: Path, log: Path) -> None:
     with NodeProcess("policy_node", f"policy:={policy}", log=log):
         for _ in range(2):
@@ -130,6 +132,7 @@ def test_node_goes_through_its_whole_life_twice(robot: Robot, policy: Path, log:
         assert robot.observer.change_state(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_sends_the_safe_command_on_the_way_out(
     robot: Robot, policy: Path, log: Path, number: signal.Signals
@@ -142,6 +145,7 @@ def test_signal_sends_the_safe_command_on_the_way_out(
         robot.observer.wait_until(lambda: robot.commands[-1] == [0.0], "the safe command")
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize("discovery_range", ["LOCALHOST", "SUBNET"])
 @pytest.mark.parametrize(("chosen", "is_shared"), [(None, False), ("DEFAULT", True)])
 def test_no_lock_is_shared_with_other_processes_unless_it_is_asked_for(
@@ -214,6 +218,7 @@ def test_unknown_choice_fails_the_transition(robot: Robot, policy: Path, log: Pa
     assert "expected one of ['timer', 'observation']" in output
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize(
     ("parameter", "reason"),
     [

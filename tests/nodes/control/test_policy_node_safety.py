@@ -34,6 +34,7 @@ def drive_for(robot: Robot, duration_s: float) -> None:
         robot.observer.spin_for(0.02)
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize("qos", [LATCHED_QOS, BEST_EFFORT_QOS], ids=["latched", "best effort"])
 def test_emergency_stop_topic_latches_until_the_service_resets_it(
     robot: Robot, policy: Path, log: Path, qos: QoSProfile
@@ -187,6 +188,7 @@ class Diagnosis:
         )
 
 
+@pytest.mark.distro
 def test_diagnostics_say_how_the_node_is_and_why_it_is_not_well(
     robot: Robot, policy: Path, log: Path
 ) -> None:

@@ -11,7 +11,7 @@ from sac_ros.nodes.control.policy_parameters import PARAMETERS
 from sac_ros.nodes.process.parameter_table import declare
 from sac_ros.nodes.recorders.embedded_node import EmbeddedNode
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.distro]
 
 # Whoever launches the node manages its states; it must not do so too.
 LEFT_OUT = {"autostart"}

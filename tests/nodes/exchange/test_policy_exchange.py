@@ -116,6 +116,7 @@ def started(
     return simulated.running("learner:=observer", "baseline_episodes:=2", *parameters)
 
 
+@pytest.mark.distro
 def test_verified_policy_runs_from_the_next_episode_and_says_so_in_its_transitions(
     learner: Learner, robot: NodeProcess
 ) -> None:

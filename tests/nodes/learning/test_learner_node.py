@@ -319,6 +319,7 @@ def test_policy_that_was_given_up_is_not_found_by_a_policy_node_that_starts_anew
     assert watcher.robot.newest_version == 0 and watcher.robot.num_refused == 0
 
 
+@pytest.mark.distro
 def test_what_is_no_transition_is_refused_and_counted_and_learning_goes_on(
     watcher: Watcher, run: Run
 ) -> None:

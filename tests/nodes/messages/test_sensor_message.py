@@ -15,7 +15,7 @@ from sac_ros.nodes.messages.sensor_readings import SensorReadings
 from sac_ros.task.message_fields import FIELD_SIZES
 from sac_ros.task.task_spec import Channel, load_task
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.distro]
 STAMP = Time(sec=3, nanosec=250_000_000)
 
 

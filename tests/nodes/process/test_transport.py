@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 
 from sac_ros.nodes.process.transport import avoid_shared_memory
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.distro]
 
 
 def environment_after(monkeypatch: pytest.MonkeyPatch, **before: str) -> dict[str, str]:

@@ -117,6 +117,7 @@ def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
         assert (ours.reward, ours.terminated) == (sent.reward, sent.terminated)
 
 
+@pytest.mark.distro
 def test_standard_readers_find_every_topic_with_type_qos_and_definition(scene: Scene) -> None:
     bag = scene.record("observation", signal.SIGTERM)
     with AnyReader([bag]) as reader:

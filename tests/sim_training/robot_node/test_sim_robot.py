@@ -210,6 +210,7 @@ def test_another_pace_than_real_time_needs_a_clock_to_tell_it(tmp_path: Path) ->
         assert "use_sim_time" in process.output and len(process.output.splitlines()) == 1
 
 
+@pytest.mark.distro
 @pytest.mark.parametrize("act_on", ["timer", "observation"])
 def test_policy_balances_the_robot_for_whole_episodes(tmp_path: Path, act_on: str) -> None:
     task = load_task("inverted_pendulum")
@@ -306,6 +307,7 @@ def test_node_comes_back_to_a_robot_in_real_time_that_was_held_up(
         observer.wait_until(lambda: len(transitions) > 20, "the policy again")
 
 
+@pytest.mark.distro
 def test_robot_takes_trajectories_where_its_task_sends_them(
     observer: Observer, tmp_path: Path
 ) -> None:
