@@ -15,6 +15,7 @@ SUBCOMMANDS = {
         "sim_training.commands.evaluate",
         "measure the returns of a policy in simulation",
     ),
+    "film": ("sim_training.commands.film", "film policies side by side"),
     "export": ("sim_training.commands.export", "write policy.onnx from a run's checkpoint"),
     "report": (
         "sim_training.commands.report",
@@ -41,7 +42,7 @@ INSTALL_ADVICE = {
     "mujoco": "pip install 'sac_ros[sim]'",
     "rosbags": "pip install 'sac_ros[bags]'",
     "mcap": "pip install 'sac_ros[bags]'",
-    "imageio": "pip install 'sac_ros[sim]'",
+    "imageio_ffmpeg": "pip install 'sac_ros[sim]'",
     "matplotlib": "pip install 'sac_ros[sim]'",
     "tensorboard": "pip install 'sac_ros[sim]'",
 }

@@ -6,6 +6,7 @@ Shapes: O obs_dim, A action_dim.
 
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,9 @@ class EvaluateOptions:
     json: bool = False
     """Print one JSON object instead of a table."""
     video: Path | None = None
-    """Film the first episode into this .mp4 file."""
+    """Film the first episode into this .mp4, .gif or .webp file."""
+    video_seconds: float | None = None
+    """End the film after so many seconds; None films the whole episode."""
     sampled: bool = False
     """Draw actions as training does, instead of taking the most likely one."""
     perturbation: Perturbation = field(default_factory=Perturbation)
@@ -50,6 +53,8 @@ class EvaluateOptions:
             raise ValueError(f"episodes must be at least 1, got {self.episodes}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
+        if self.video_seconds is not None and not 0.0 < self.video_seconds < math.inf:
+            raise ValueError(f"video_seconds must be above 0, got {self.video_seconds}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -70,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
         num_episodes=options.episodes,
         seed=options.seed,
         video=options.video,
+        video_s=options.video_seconds,
         perturbation=options.perturbation,
     )
     summary = {

@@ -9,6 +9,7 @@ from typing import cast
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskSpec, generic_task
 from sim_training.environments.box_env import BoxEnv, EnvError, NormalizedActionEnv
+from sim_training.environments.bright_env import BrightEnv
 from sim_training.environments.discrete_action_env import DiscreteActionEnv
 from sim_training.environments.env_memory import refuse_more_envs_than_fit
 from sim_training.environments.episode_replay import ReplayableEnv
@@ -194,6 +196,8 @@ def _make_gymnasium_env(
     except (gym.error.Error, ImportError) as error:
         raise EnvError(f"cannot make the environment {env_id!r}: {error}") from error
     try:
+        if render_mode is not None and isinstance(env.unwrapped, MujocoEnv):
+            env = BrightEnv(env)
         env = as_stacked_images(env, env_id)
         if isinstance(env.action_space, Discrete):
             return DiscreteActionEnv(env, env_id)

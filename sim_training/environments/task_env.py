@@ -5,7 +5,6 @@ on the robot: there is nothing to port.
 """
 
 import gymnasium
-import mujoco
 import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from sac_ros.task.termination import TerminationRule
 from sim_training.robot.domain_randomization import NO_RANDOMIZATION, DomainRandomization
 from sim_training.robot.mujoco_robot import MujocoRobot
 from sim_training.robot.perturbation import NOMINAL, Perturbation
-
-FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+from sim_training.robot.robot_camera import RobotCamera
 
 
 class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -53,7 +51,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._termination = TerminationRule(task)
         self._readings: Readings = {}
         self._previous_action = np.zeros(task.action_dim)
-        self._renderer: mujoco.Renderer | None = None
+        self._camera: RobotCamera | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
@@ -97,16 +95,13 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return obs, self._reward(step), terminated, False, {"executed_action": executed}
 
     def render(self) -> NDArray[np.uint8]:
-        """Return a frame [480, 640, 3] from the model's first camera, or a free one."""
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self._robot.model, FRAME_HEIGHT, FRAME_WIDTH)
-        camera = 0 if self._robot.model.ncam else -1
-        self._renderer.update_scene(self._robot.data, camera=camera)
-        frame: NDArray[np.uint8] = self._renderer.render()
-        return frame
+        """Return a picture [480, 640, 3] of the robot."""
+        if self._camera is None:
+            self._camera = RobotCamera(self._robot.model)
+        return self._camera.picture(self._robot.data)
 
     def close(self) -> None:
-        """Release the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        """Release the camera."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.task_spec import TaskSpec
 from sim_training.environments.box_env import BoxEnv
+from sim_training.evaluation.film_file import VideoError
 from sim_training.evaluation.rollout import Episode, evaluation_seeds, run_episodes
-from sim_training.evaluation.video import RENDER_MODE, VideoError, VideoRecording, choose_renderer
+from sim_training.evaluation.video import RENDER_MODE, VideoRecording, choose_renderer
 from sim_training.robot.perturbation import NOMINAL, Perturbation
 
 
@@ -33,17 +34,21 @@ def run_policy(
     num_episodes: int,
     seed: int,
     video: Path | None,
+    video_s: float | None = None,
     perturbation: Perturbation = NOMINAL,
 ) -> list[Episode]:
-    """Run whole episodes of the policy's task with `act`, obs [O] to action [A]; film the first."""
-    env = _make_env(policy.task, video, perturbation)
+    """Run whole episodes of the policy's task with `act`, obs [O] to action [A].
+
+    Films the first into `video`, whole or for its first `video_s` seconds.
+    """
+    env = _make_env(policy.task, perturbation, is_filmed=video is not None)
     seeds = evaluation_seeds(seed, 0, num_episodes)
     episodes = []
     with contextlib.closing(env), contextlib.ExitStack() as stack:
         after_step = None
         if video is not None:
             recording = stack.enter_context(
-                VideoRecording(video, 1.0 / policy.task.control_period_s)
+                VideoRecording(video, 1.0 / policy.task.control_period_s, video_s)
             )
             after_step = functools.partial(recording.film, env)
         for episode_seed in seeds:
@@ -54,17 +59,23 @@ def run_policy(
     return episodes
 
 
-def _make_env(task: TaskSpec, video: Path | None, perturbation: Perturbation) -> BoxEnv:
-    if video is not None:
-        choose_renderer()
+def make_filmed_env(task: TaskSpec, perturbation: Perturbation = NOMINAL) -> BoxEnv:
+    """Return an environment that renders; raise VideoError where MuJoCo cannot."""
+    choose_renderer()
     # Imported now, not above: it imports MuJoCo, which chooses its renderer at that moment.
     try:
         from sim_training.environments.env import make_env
     except (AttributeError, ImportError, RuntimeError) as error:
-        if video is None:
-            raise
         raise VideoError(
             f"MuJoCo cannot render with MUJOCO_GL={os.environ.get('MUJOCO_GL')} ({error}); set it"
-            " to egl, osmesa or glfw, whichever works here, or leave out --video"
+            " to egl, osmesa or glfw, whichever works here, or leave out the film"
         ) from error
-    return make_env(task, None if video is None else RENDER_MODE, perturbation)
+    return make_env(task, RENDER_MODE, perturbation)
+
+
+def _make_env(task: TaskSpec, perturbation: Perturbation, *, is_filmed: bool) -> BoxEnv:
+    if is_filmed:
+        return make_filmed_env(task, perturbation)
+    from sim_training.environments.env import make_env
+
+    return make_env(task, perturbation=perturbation)

@@ -120,7 +120,8 @@ def test_evaluation_needs_no_torch(folder: Path) -> None:
         (("{policy}", "--episodes", "0"), "episodes must be at least 1"),
         (("{policy}", "--seed", "-1"), "seed must be at least 0"),
         (("{policy}", "--episode", "1"), "--episode"),
-        (("{policy}", "--video", "film.avi"), "ends in .mp4"),
+        (("{policy}", "--video", "film.avi"), "ends in .mp4, .gif, .webp"),
+        (("{policy}", "--video-seconds", "0"), "video_seconds must be above 0"),
         (("{config}",), "config.yaml"),
     ],
 )
