@@ -18,6 +18,7 @@ from source_reader import (
 DATACLASSES = {
     "train": ("sim_training.training.train_options", "TrainOptions"),
     "evaluate": ("sim_training.commands.evaluate", "EvaluateOptions"),
+    "film": ("sim_training.commands.film", "FilmOptions"),
     "export": ("sim_training.commands.export", "ExportOptions"),
     "report": ("sim_training.commands.report", "ReportOptions"),
     "tune": ("sim_training.commands.tune", "TuneOptions"),
