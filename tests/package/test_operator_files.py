@@ -68,7 +68,7 @@ def test_joystick_reaches_topics_and_services_of_the_policy_node() -> None:
     assert commands["intervene"]["interface_type"] == pendulum.action.type
     assert commands["intervene"]["deadman_buttons"]
     assert len(commands["intervene"]["axis_mappings"]) == pendulum.action_dim
-    source = (ROOT / "sac_ros" / "nodes" / "robot_connections.py").read_text()
+    source = (ROOT / "sac_ros" / "nodes" / "control" / "robot_connections.py").read_text()
     assert f'"{commands["intervene"]["topic_name"].replace("policy_node", "~")}"' in source
     services = {name: c["service_name"] for name, c in commands.items() if c["type"] == "service"}
     assert services == {name: f"policy_node/{name}" for name in ("success", "abort", "estop")}
@@ -76,10 +76,9 @@ def test_joystick_reaches_topics_and_services_of_the_policy_node() -> None:
 
 
 def test_every_status_that_is_published_is_explained() -> None:
-    text = (ROOT / "docs" / "operating.md").read_text()
-    source = (ROOT / "sac_ros" / "nodes" / "health.py").read_text()
-    for name in ("node_health", "episode_health", "learner_health"):
-        source += (ROOT / "sac_ros" / "nodes" / f"{name}.py").read_text()
+    text = (ROOT / "docs" / "operate" / "operating.md").read_text()
+    nodes = (ROOT / "sac_ros" / "nodes").rglob("*.py")
+    source = "".join(path.read_text() for path in nodes)
     names = set(re.findall(r"Status\(\s*\"([a-z ]+)\"", source))
     assert len(names) >= 6
     for name in names:
