@@ -111,7 +111,7 @@ class FaultyWorld:
 
     def stop(self, reason: str) -> None:
         """Leave the robot with the final command, and be inactive."""
-        self.publish_command(self._cycle.final_command())
+        self._cycle.deactivate(self._now_s)
         self._is_active, self._policy_acts = False, False
         self._reacted_s = min(self._reacted_s, self._now_s)
 
@@ -167,7 +167,9 @@ class FaultyWorld:
             self._onset_s = self._now_s
 
     def _release(self) -> None:
-        self._cycle.release(self._now_s)
+        if self._cycle.phase is Phase.LATCHED:
+            self._cycle.release(self._now_s)
+            self._judge.start_anew()  # it goes on from where the robot is
         if not self._is_active:
             self._is_active = True
             self._judge.start_anew()  # a robot left alone is taken over from where it is

@@ -23,8 +23,9 @@ SelectAction = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 class Tick:
     """What one control step decided."""
 
-    command: NDArray[np.float64]
-    """For the robot, in the task's unit [A]; what to leave it with once the episode has ended."""
+    command: NDArray[np.float64] | None
+    """For the robot, in the task's unit [A]; the last command if the episode ends here. None where
+    no last command can be given."""
     termination_reason: str | None
     is_truncated: bool
     """The time limit, or a person, cuts the episode short here."""
@@ -74,23 +75,21 @@ class ControlLoop:
         self._num_fade_steps = round(fade_in_s / task.control_period_s)
         self._num_faded = 0
         self._fade_from = self.safety_filter.last
-        self._holds_command = False
 
     def start_episode(self) -> None:
         """Forget the past: the next tick is the first of a new episode, of a robot left alone."""
         self.interrupt()
-        self._holds_command = False
+        self.safety_filter.let_go()
 
     def interrupt(self) -> None:
         """Begin a new episode at the next tick, from the command that is now in force."""
         self._experience.start_episode()
         self._num_faded = 0
-        self._holds_command = True
 
-    def react(self, readings: Readings | None = None) -> NDArray[np.float64]:
+    def react(self, readings: Readings | None = None) -> NDArray[np.float64] | None:
         """Return the next command [A] of the task's reaction to a fault, which ends the episode.
 
-        `readings` are given only if they can be trusted.
+        `readings` hold only what can be trusted. None where no command can be given.
         """
         if self._experience.has_begun_step:
             # What comes after the gap does not follow from what came before it.
@@ -112,7 +111,7 @@ class ControlLoop:
         # A robot that is already outside of its limits gets no first action either.
         if observed.is_end:
             return Tick(
-                command=self.safety_filter.stop(),
+                command=self.safety_filter.stop(readings),
                 termination_reason=observed.termination_reason,
                 is_truncated=observed.is_truncated,
                 is_aborted=observed.is_aborted,
@@ -120,7 +119,7 @@ class ControlLoop:
                 refusal=None,
                 complete_step=observed.complete_step,
             )
-        if observed.step == 0 and not self._holds_command:
+        if not self.safety_filter.is_in_force:
             self.safety_filter.reset(readings)
         request = self._policys_request(observed.obs) if intervention is None else intervention
         command = self.safety_filter.apply(request, readings)

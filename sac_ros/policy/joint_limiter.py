@@ -39,8 +39,13 @@ class JointMeasurement:
         return None not in self.places
 
     def values(self, readings: Readings) -> NDArray[np.float64]:
-        """Return the newest values [A]; NaN for joints that are not measured."""
-        return np.array([np.nan if at is None else readings[at[0]][at[1]] for at in self.places])
+        """Return the newest values [A]; NaN for joints of which there is no reading."""
+        return np.array(
+            [
+                readings[at[0]][at[1]] if at is not None and at[0] in readings else np.nan
+                for at in self.places
+            ]
+        )
 
 
 class JointLimiter:

@@ -122,6 +122,11 @@ class Rig:
             self.cycle.act(self.now_s)
         return self.link.commands[-1]
 
+    def tick_without_command(self) -> None:
+        """Let a control period pass without a message, and whatever comes of it."""
+        self.now_s += self.task.control_period_s
+        self.cycle.act(self.now_s)
+
 
 def full_force(obs: np.ndarray) -> np.ndarray:
     return np.array([1.0])

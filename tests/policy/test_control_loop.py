@@ -144,8 +144,8 @@ def test_reading_that_float32_cannot_hold_is_refused(value: float) -> None:
 def test_robot_is_left_where_it_is_when_an_episode_of_ramped_positions_ends() -> None:
     spec = replace(PENDULUM.action, kind="position", on_fault="ramp")
     control_loop = loop(1.0, task=replace(PENDULUM, action=spec))
-    assert control_loop.tick(readings()).command == 300.0
-    assert control_loop.tick(readings(pole_angle=0.3)).command == 300.0
+    assert control_loop.tick(readings(cart_position=0.2)).command == 300.0
+    assert control_loop.tick(readings(cart_position=0.4, pole_angle=0.3)).command == 0.4
 
 
 def test_no_command_follows_from_a_reward_reading_that_is_not_finite() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sac_ros.policy.limiter_stages import EXEMPTIONS, Request, Stage, stages
 from sac_ros.policy.safety_filter import SafetyFilter
 from sac_ros.task.action_spec import ActionSpec
 from sac_ros.task.joint_limit import JointLimit
@@ -36,6 +37,8 @@ REACTIONS: list[dict[str, Any]] = [
     {"on_fault": "ramp", "kind": "position"},
     {"on_fault": "ramp", "kind": "velocity"},
 ]
+POSITION_FAULTS = ("hold", "ramp", "safe_command", "deactivate")
+MAX_CHANGE = np.array(SPEC.rate_limit) * PERIOD_S
 anything = st.floats(allow_nan=True, allow_infinity=True, allow_subnormal=True, width=64)
 state = st.floats(-10.0, 10.0)
 steps = st.lists(
@@ -55,6 +58,18 @@ def readings(position: float = 0.0, velocity: float = 0.0) -> dict[str, np.ndarr
     }
 
 
+def reacted(safety_filter: SafetyFilter, known: dict[str, Any] | None = None) -> np.ndarray:
+    command = safety_filter.react(known)
+    assert command is not None
+    return command
+
+
+def stopped(safety_filter: SafetyFilter, known: dict[str, Any] | None = None) -> np.ndarray:
+    command = safety_filter.stop(known)
+    assert command is not None
+    return command
+
+
 def apply(safety_filter: SafetyFilter, *request: float, **state: float) -> np.ndarray:
     return safety_filter.apply(np.array(request), readings(**state))
 
@@ -66,10 +81,10 @@ def test_every_command_is_finite_and_within_limits_and_rate(
     reaction: dict[str, Any], sequence: list[tuple[float, float, float, float, bool]]
 ) -> None:
     safety_filter = SafetyFilter(task_of(replace(SPEC, **reaction)))
-    last = safety_filter.last
+    last = apply(safety_filter, *SPEC.safe_command)
     for first, second, position, velocity, is_fault in sequence:
         if is_fault:
-            command = safety_filter.react(readings(position, velocity))
+            command = reacted(safety_filter, readings(position, velocity))
         else:
             command = apply(safety_filter, first, second, position=position, velocity=velocity)
         assert np.isfinite(command).all()
@@ -198,20 +213,111 @@ def test_damping_opposes_the_measured_velocity_and_is_safe_without_one() -> None
 @pytest.mark.parametrize(
     ("change", "last_command"),
     [
-        ({"on_fault": "hold", "kind": "position"}, [1.0, 1.0]),
-        ({"on_fault": "ramp", "kind": "position"}, [1.0, 1.0]),
-        ({"on_fault": "safe_command", "kind": "position"}, [0.0, 0.5]),
+        *(({"on_fault": on_fault, "kind": "position"}, [1.0, 1.0]) for on_fault in POSITION_FAULTS),
         ({"on_fault": "ramp", "kind": "effort"}, [0.0, 0.5]),
+        ({"on_fault": "ramp", "kind": "velocity"}, [0.0, 0.5]),
     ],
 )
-def test_robot_is_left_with_the_safe_command_unless_that_would_be_a_jump(
+def test_robot_is_left_with_the_safe_command_or_where_it_is(
     change: dict[str, Any], last_command: list[float]
 ) -> None:
-    safety_filter = SafetyFilter(
-        task_of(replace(SPEC, **change, rate_limit=None, low_pass_hz=None))
-    )
+    safety_filter = SafetyFilter(task_of(replace(SPEC, **change, rate_limit=None)))
+    safety_filter.reset(readings(position=0.9))
+    for _ in range(200):
+        apply(safety_filter, 1.0, 1.0)
+    np.testing.assert_allclose(stopped(safety_filter), last_command)
+    np.testing.assert_allclose(stopped(safety_filter, readings(position=1.0)), last_command)
+
+
+@pytest.mark.parametrize("on_fault", POSITION_FAULTS)
+def test_position_that_nothing_of_ours_holds_is_left_and_reacted_from_where_it_is(
+    on_fault: str,
+) -> None:
+    safety_filter = SafetyFilter(task_of(replace(SPEC, kind="position", on_fault=on_fault)))
+    np.testing.assert_allclose(stopped(safety_filter, readings(position=1.2)), [1.2, 1.2])
+    safety_filter.let_go()  # and somebody else moves it
+    np.testing.assert_allclose(stopped(safety_filter, readings(position=0.7)), [0.7, 0.7])
+    safety_filter.let_go()
+    command = reacted(safety_filter, readings(position=1.9))
+    assert (np.abs(command - 1.9) <= MAX_CHANGE + 1e-12).all()
+
+
+@pytest.mark.parametrize(("lag", "left"), [(0.02, 1.0), (0.5, 0.55)])
+def test_last_command_is_within_one_periods_motion_from_the_robot(lag: float, left: float) -> None:
+    spec = replace(SPEC, kind="position", rate_limit=(5.0, 5.0), low_pass_hz=None)
+    safety_filter = SafetyFilter(task_of(spec))
+    safety_filter.reset(readings(position=1.0))
     apply(safety_filter, 1.0, 1.0)
-    np.testing.assert_array_equal(safety_filter.stop(), last_command)
+    command = stopped(safety_filter, readings(position=1.0 - lag))
+    np.testing.assert_allclose(command, [left, left])
+
+
+def test_nothing_is_sent_to_a_position_that_is_not_known_or_cannot_be_held() -> None:
+    safety_filter = SafetyFilter(task_of(replace(SPEC, kind="position")))
+    unknown = {"joint_velocities": np.zeros(2)}
+    for known in ({}, unknown):
+        assert safety_filter.stop(known) is None and safety_filter.react(known) is None
+        assert "not known" in str(safety_filter.why_silent(known))
+    beyond = readings(position=2.2)  # the range of the shoulder ends at 2.0
+    assert safety_filter.stop(beyond) is None
+    assert "'shoulder' is at 2.200" in str(safety_filter.why_silent(beyond))
+    # Half a period's motion beyond is reached without a jump.
+    near = {**beyond, "joint_angles": np.array([2.02, 1.0])}
+    np.testing.assert_allclose(stopped(safety_filter, near), [2.0, 1.0])
+
+
+def test_position_that_the_task_does_not_read_is_left_alone_unless_it_is_commanded() -> None:
+    task = task_of(replace(SPEC, kind="position"))
+    blind = replace(task, observation=task.observation[1:], reward=(), termination=())
+    safety_filter = SafetyFilter(blind)
+    readings = {"joint_velocities": np.zeros(2)}
+    assert safety_filter.stop(readings) is None
+    assert "reads no position of ['shoulder', 'elbow']" in str(safety_filter.why_silent(readings))
+    command = safety_filter.apply(np.array([1.0, 1.0]), readings)
+    np.testing.assert_array_equal(stopped(safety_filter, readings), command)
+
+
+@pytest.mark.parametrize("kind", ["velocity", "effort"])
+@pytest.mark.parametrize("on_fault", ["ramp", "safe_command"])
+def test_reaction_keeps_the_joint_limits_that_the_policy_keeps(kind: str, on_fault: str) -> None:
+    limits = (JointLimit(joint="shoulder", position=(-1.0, 1.0)),)
+    bounds = {"low": (-5.0, -5.0), "high": (5.0, 5.0), "safe_command": (0.5, 0.5)}
+    changes = {"kind": kind, "on_fault": on_fault, "ramp_s": 3.0, "joint_limits": limits}
+    spec = replace(SPEC, rate_limit=None, low_pass_hz=None, **changes, **bounds)
+    safety_filter = SafetyFilter(task_of(spec))
+    apply(safety_filter, 2.0, 2.0)
+    assert (reacted(safety_filter, readings(position=0.9))[1]) > 0.0
+    command = reacted(safety_filter, readings(position=1.0))
+    assert command[0] == 0.0 and command[1] > 0.0
+    assert stopped(safety_filter, readings(position=1.0))[0] == 0.0
+    # What is not known cannot bound: the other joint's position holds all the same.
+    only_elbow = {"joint_angles": np.array([np.nan, 0.0])}
+    assert reacted(safety_filter, only_elbow)[0] > 0.0
+
+
+@pytest.mark.parametrize("on_fault", POSITION_FAULTS)
+def test_reaction_of_a_position_keeps_its_rate(on_fault: str) -> None:
+    spec = replace(SPEC, kind="position", on_fault=on_fault, low_pass_hz=None)
+    safety_filter = SafetyFilter(task_of(spec))
+    safety_filter.reset(readings(position=1.9))
+    last = apply(safety_filter, 1.9, 1.9)
+    for _ in range(100):
+        command = reacted(safety_filter)
+        assert (np.abs(command - last) <= MAX_CHANGE + 1e-12).all()
+        last = command
+    ends_at = {"safe_command": [0.0, 0.5]}.get(on_fault)
+    if ends_at is not None:
+        np.testing.assert_allclose(last, ends_at)
+
+
+def test_no_request_is_exempt_from_finite_range_and_joint_limits() -> None:
+    kept = {Stage.FINITE, Stage.RANGE, Stage.JOINT_LIMITS}
+    for kind in ("position", "velocity", "effort"):
+        assert stages(Request.ACTION, kind) == set(Stage)
+        for request in Request:
+            assert stages(request, kind) >= kept
+    assert Stage.RATE in stages(Request.REACTION, "position")
+    assert all(len(exemption.reason.split()) > 3 for exemption in EXEMPTIONS)
 
 
 def test_limits_are_only_ever_tightened() -> None:

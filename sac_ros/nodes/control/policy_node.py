@@ -17,9 +17,9 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.control.control_phases import Phase
 from sac_ros.nodes.control.control_time import ControlTime
 from sac_ros.nodes.control.emergency_stop import EmergencyStop
-from sac_ros.nodes.control.episode_cycle import Phase
 from sac_ros.nodes.control.gc_schedule import GcSchedule
 from sac_ros.nodes.control.intervention import InterventionError
 from sac_ros.nodes.control.policy_node_health import NodeHealth
@@ -137,7 +137,7 @@ class PolicyNode(LifecycleNode):
         connections = self._connections
         # Before super().on_deactivate(): an inactive lifecycle publisher drops it without a word.
         if connections is not None and connections.commands.is_activated:
-            self.publish_command(connections.cycle.final_command())
+            connections.cycle.deactivate(time.monotonic())
             connections.commands.wait_for_all_acked(Duration(seconds=0.2))
             connections.stream.end_waiting()
 

@@ -26,6 +26,15 @@ class ResetRequests:
         self._wanted_since_s = math.inf
         self._ask_s = math.inf
         """When to ask, again or for the first time."""
+        self._hindrance: str | None = None
+        self._has_said_that_it_is_asked = False
+
+    @property
+    def waits_for(self) -> str:
+        """Say in words what the reset waits for."""
+        if self._is_asked:
+            return "the robot to be reset"
+        return self._hindrance or "its turn to ask for a reset"
 
     def begin(self, now_s: float) -> None:
         """Want a reset from now on."""
@@ -38,16 +47,17 @@ class ResetRequests:
             self._link.warn("the robot's reset service has gone without an answer; asking again")
             self.begin(now_s)
         if now_s < self._ask_s:
+            self._say_that_it_is_asked(now_s)
             return
         if self._is_asked:
             self._link.warn(f"no answer to the reset for {self._timeout_s} s; asking again")
             self.begin(now_s)
-        hindrance = self._link.request_reset(self._number)
-        if hindrance is None:
+        self._hindrance = self._link.request_reset(self._number)
+        if self._hindrance is None:
             self._is_asked = True
             self._ask_s = now_s + self._timeout_s
         elif now_s - self._wanted_since_s > PATIENCE_S:
-            self._link.warn(f"the reset waits for {hindrance}")
+            self._link.warn(f"the reset waits for {self._hindrance}")
 
     def take_answer(self, number: int, refusal: str | None, now_s: float) -> bool:
         """Take the answer to a request; return whether the robot has been reset."""
@@ -59,7 +69,14 @@ class ResetRequests:
             self._ask_s = now_s + RETRY_S
         return refusal is None
 
+    def _say_that_it_is_asked(self, now_s: float) -> None:
+        """Tell the operator, once, of a reset that takes its time."""
+        is_long = now_s - self._wanted_since_s > PATIENCE_S
+        if self._is_asked and is_long and not self._has_said_that_it_is_asked:
+            self._has_said_that_it_is_asked = True
+            self._link.info("waiting for the robot to be reset")
+
     def _forget(self) -> None:
         """Let no answer count to what has been asked so far."""
         self._number += 1
-        self._is_asked = False
+        self._is_asked = self._has_said_that_it_is_asked = False

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from sac_ros.task.transition import Transition
 
-PATIENCE_S: Final = 2.0
-"""How long an episode may wait for something before the operator is told for what."""
+PATIENCE_S: Final = 1.0
+"""How long an episode may wait for something before the operator is told for what: they shall know
+within 2 s."""
 
 
 class RobotLink(Protocol):
