@@ -20,7 +20,6 @@ from sac_ros.errors import InputError
 from sac_ros.nodes.control.control_phases import Phase
 from sac_ros.nodes.control.control_time import ControlTime
 from sac_ros.nodes.control.emergency_stop import EmergencyStop
-from sac_ros.nodes.control.gc_schedule import GcSchedule
 from sac_ros.nodes.control.intervention import InterventionError
 from sac_ros.nodes.control.policy_node_health import NodeHealth
 from sac_ros.nodes.control.policy_parameters import PARAMETERS, read_policy_parameters
@@ -31,6 +30,7 @@ from sac_ros.nodes.messages.command_message import CommandMessageError, command_
 from sac_ros.nodes.messages.message_conversion import command_message
 from sac_ros.nodes.messages.message_stamp import stamp_s
 from sac_ros.nodes.messages.sensor_readings import MessageError
+from sac_ros.nodes.process.gc_schedule import GcSchedule
 from sac_ros.nodes.process.parameter_table import declare
 from sac_ros.nodes.process.realtime_priority import take_realtime_priority
 from sac_ros.task.ending import Ending

@@ -18,7 +18,6 @@ from sac_ros.nodes.control.episode_cycle import EpisodeCycle
 from sac_ros.nodes.control.intervention import Intervention
 from sac_ros.nodes.control.policy_parameters import PolicyParameters
 from sac_ros.nodes.control.robot_link import RobotLink
-from sac_ros.nodes.control.veto import load_veto
 from sac_ros.nodes.exchange.policy_exchange import PolicyExchange, selection
 from sac_ros.nodes.exchange.transition_publisher import TransitionPublisher, not_yet_rated
 from sac_ros.nodes.health.loop_statistics import LoopStatistics
@@ -27,6 +26,7 @@ from sac_ros.nodes.messages.qos_profiles import COMMAND_QOS, LATCHED_QOS, SENSOR
 from sac_ros.nodes.messages.sensor_readings import SensorReadings
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.veto import load_veto
 from sac_ros.task.task_spec import TaskSpec, load_task
 
 SHADOW_TOPIC = "~/shadow_action"

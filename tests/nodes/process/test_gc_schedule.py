@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sac_ros.nodes.control.gc_schedule import GcSchedule
+from sac_ros.nodes.process.gc_schedule import GcSchedule
 
 
 class Cycle:
