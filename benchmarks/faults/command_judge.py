@@ -54,6 +54,8 @@ class CommandJudge:
         self._max_change = np.full(len(action.joints), np.inf)
         if action.rate_limit is not None:
             self._max_change = np.array(action.rate_limit) * task.control_period_s
+        if action.kind == "position":
+            self._reaction_step = np.minimum(self._reaction_step, self._max_change)
         if action.on_fault == "ramp":
             span = np.array(action.high) - action.low
             ramp_step = np.minimum(span * task.control_period_s / action.ramp_s, self._max_change)

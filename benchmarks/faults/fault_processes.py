@@ -435,9 +435,10 @@ def run_processes(
 
     `note` is told how many trials are done, and of how many.
     """
-    # Safe command at once, so that the reaction can be told from the policy in any state.
+    # Velocities are zero at once, so that the reaction can be told from the policy in any state.
     arm = load_task("two_joint_arm")
-    task = replace(arm, action=replace(arm.action, on_fault="safe_command"))
+    velocities = {"kind": "velocity", "unit": "rad/s", "joint_limits": ()}
+    task = replace(arm, action=replace(arm.action, on_fault="safe_command", **velocities))
     task_file = folder / "task.yaml"
     task_file.write_text(yaml.safe_dump(to_mapping(task), sort_keys=False))
     policy = folder / "process_policy.onnx"
