@@ -16,6 +16,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 nitpicky = True
 
+smartquotes = False  # the prime of s' stays a prime
 html_theme = "furo"
 html_title = "sac_ros"
 html_static_path = ["_static"]
