@@ -13,7 +13,6 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 from rclpy.timer import Timer
-from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from sac_ros.errors import InputError
@@ -23,7 +22,7 @@ from sac_ros.nodes.control.emergency_stop import EmergencyStop
 from sac_ros.nodes.control.intervention import InterventionError
 from sac_ros.nodes.control.policy_node_health import NodeHealth
 from sac_ros.nodes.control.policy_parameters import PARAMETERS, read_policy_parameters
-from sac_ros.nodes.control.robot_connections import RobotConnections, connect, disconnect
+from sac_ros.nodes.control.robot_connections import RobotConnections, connect
 from sac_ros.nodes.health.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.health.gc_pauses import GcPauses
 from sac_ros.nodes.messages.command_message import CommandMessageError, command_from_message
@@ -31,10 +30,10 @@ from sac_ros.nodes.messages.message_conversion import command_message
 from sac_ros.nodes.messages.message_stamp import stamp_s
 from sac_ros.nodes.messages.sensor_readings import MessageError
 from sac_ros.nodes.process.gc_schedule import GcSchedule
+from sac_ros.nodes.process.node_resources import NodeResources
 from sac_ros.nodes.process.parameter_table import declare
 from sac_ros.nodes.process.realtime_priority import take_realtime_priority
 from sac_ros.task.ending import Ending
-from sac_ros.task.robot_description import RobotDescriptionError, joint_limits_of_urdf
 from sac_ros.task.transition import Transition
 
 LOG_INTERVAL_S = 2.0
@@ -52,7 +51,7 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         declare(self, PARAMETERS)
         self._connections: RobotConnections | None = None
-        self._diagnostics: DiagnosticsPublisher | None = None
+        self._resources: NodeResources | None = None
         self._timer: Timer | None = None  # exists while active
         self._clock_watch: Timer | None = None  # likewise, with a simulated clock
         self._warned_s: dict[str, float] = {}
@@ -293,24 +292,6 @@ class PolicyNode(LifecycleNode):
         if self._timer is not None and self._connections is not None:
             self._connections.cycle.release(time.monotonic())
 
-    def _on_robot_description(self, message: String) -> None:
-        """Narrow the joint limits to the robot's own."""
-        assert self._connections is not None
-        safety_filter = self._connections.control_loop.safety_filter
-        joints = self._connections.task.action.joints
-        try:
-            limits = joint_limits_of_urdf(message.data, joints)
-            safety_filter.tighten(limits)
-        except (RobotDescriptionError, ValueError) as error:
-            self.get_logger().error(f"keeping the task's own joint limits: {error}")
-            return
-        self.info(f"joint limits of robot_description for {[limit.joint for limit in limits]}")
-        if safety_filter.limiter.unenforceable:
-            self.warn(
-                f"without a reading of these, the task cannot enforce the"
-                f" {', '.join(safety_filter.limiter.unenforceable)}"
-            )
-
     def _guard(self, step: Callable[[], object]) -> None:
         """Run a control step; whatever goes wrong in it, the robot gets the task's reaction."""
         try:
@@ -326,27 +307,29 @@ class PolicyNode(LifecycleNode):
             self._collection.collect_if_due()
 
     def _connect(self) -> None:
+        """Connect to everything, or leave nothing behind."""
         parameters = read_policy_parameters(self)
-        connections = connect(
-            self,
-            parameters,
-            link=self,
-            on_sensor=self._on_sensor,
-            on_robot_description=self._on_robot_description,
-            on_intervention=self._on_intervention,
-            on_garbage=self._collection.ask_for_all,
-            is_simulated=self._control_time.is_simulated,
-        )
-        self._connections = connections
-        if parameters.realtime_priority:
-            take_realtime_priority(parameters.realtime_priority)
-        health = NodeHealth(connections, self._emergency_stop, self._garbage)
-        self._diagnostics = DiagnosticsPublisher(
-            self,
-            hardware_id=connections.task.name,
-            period_s=parameters.diagnostics_period_s,
-            diagnose=health.diagnose,
-        )
+        with NodeResources(self) as resources:
+            connections = connect(
+                self,
+                resources,
+                parameters,
+                link=self,
+                on_sensor=self._on_sensor,
+                on_intervention=self._on_intervention,
+                on_garbage=self._collection.ask_for_all,
+                is_simulated=self._control_time.is_simulated,
+            )
+            if parameters.realtime_priority:
+                take_realtime_priority(parameters.realtime_priority)
+            DiagnosticsPublisher(
+                self,
+                resources,
+                hardware_id=connections.task.name,
+                period_s=parameters.diagnostics_period_s,
+                diagnose=NodeHealth(connections, self._emergency_stop, self._garbage).diagnose,
+            )
+            self._connections, self._resources = connections, resources
         task = connections.task
         self.info(
             f"policy {parameters.policy} for task {task.name!r}: obs [{task.obs_dim}] from"
@@ -356,9 +339,7 @@ class PolicyNode(LifecycleNode):
         )
 
     def _disconnect(self) -> None:
-        connections, self._connections = self._connections, None
-        if self._diagnostics is not None:
-            self._diagnostics.destroy()
-            self._diagnostics = None
-        if connections is not None:
-            disconnect(self, connections)
+        self._connections = None
+        if self._resources is not None:
+            resources, self._resources = self._resources, None
+            resources.close()

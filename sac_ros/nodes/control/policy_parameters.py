@@ -9,6 +9,7 @@ from rclpy.node import Node
 from sac_ros.nodes.control.delay_recorder import DelaySettings
 from sac_ros.nodes.exchange.policy_exchange import ExchangeSettings
 from sac_ros.nodes.exchange.transition_publisher import RewardSettings
+from sac_ros.nodes.messages.description_listener import Wait
 from sac_ros.nodes.process.parameter_table import (
     SEED_RANGE,
     Parameter,
@@ -42,6 +43,7 @@ class PolicyParameters:
     reset_settle_s: float
     reset_timeout_s: float
     max_age_s: float
+    wait_for_description: Wait
     publish_transitions: bool
     shadow: bool
     fade_in_s: float
@@ -112,6 +114,12 @@ PARAMETERS = (
         0.0,
         "Greatest age of any reading, in s, instead of the task's own; 0.0 keeps the task's.",
         (0.0, 60.0),
+    ),
+    Parameter(
+        "wait_for_description",
+        "if_published",
+        "Whether the first command waits for the joint limits of robot_description."
+        " 'if_published': where somebody publishes it. 'always' or 'never'.",
     ),
     Parameter(
         "max_late_periods",
@@ -274,6 +282,9 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         reset_settle_s=number(node, "reset_settle_s"),
         reset_timeout_s=number(node, "reset_timeout_s"),
         max_age_s=number(node, "max_age_s"),
+        wait_for_description=cast(
+            Wait, choice(node, "wait_for_description", ("if_published", "always", "never"))
+        ),
         publish_transitions=flag(node, "publish_transitions"),
         shadow=flag(node, "shadow"),
         fade_in_s=number(node, "fade_in_s"),

@@ -1,6 +1,6 @@
 """What a policy node has from configure to cleanup: policy, control loop, topics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -8,8 +8,6 @@ import numpy as np
 from rclpy.client import Client
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle.publisher import LifecyclePublisher
-from rclpy.publisher import Publisher
-from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -21,12 +19,16 @@ from sac_ros.nodes.control.robot_link import RobotLink
 from sac_ros.nodes.exchange.policy_exchange import PolicyExchange, selection
 from sac_ros.nodes.exchange.transition_publisher import TransitionPublisher, not_yet_rated
 from sac_ros.nodes.health.loop_statistics import LoopStatistics
+from sac_ros.nodes.messages.description_listener import DescriptionListener
 from sac_ros.nodes.messages.message_conversion import message_class
 from sac_ros.nodes.messages.qos_profiles import COMMAND_QOS, LATCHED_QOS, SENSOR_QOS
 from sac_ros.nodes.messages.sensor_readings import SensorReadings
+from sac_ros.nodes.messages.sensor_subscriptions import subscribe_to_sensors
+from sac_ros.nodes.process.node_resources import NodeResources
 from sac_ros.policy.control_loop import ControlLoop
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.veto import load_veto
+from sac_ros.task.joint_limit import JointLimit
 from sac_ros.task.task_spec import TaskSpec, load_task
 
 SHADOW_TOPIC = "~/shadow_action"
@@ -49,26 +51,24 @@ class RobotConnections:
     commands: "LifecyclePublisher[object]"
     intervention: Intervention
     stream: TransitionPublisher
-    contract: "Publisher[String]"
     resets: "Client[Trigger.Request, Trigger.Response]"
-    subscriptions: "Sequence[Subscription[object]]"
 
 
 def connect(
     node: LifecycleNode,
+    resources: NodeResources,
     parameters: PolicyParameters,
     *,
     link: RobotLink,
     on_sensor: Callable[[str, object], None],
-    on_robot_description: Callable[[String], None],
     on_intervention: Callable[[object], None],
     on_garbage: Callable[[], None],
     is_simulated: bool,
 ) -> RobotConnections:
     """Verify everything that can be refused, then make publishers and subscriptions.
 
-    Raises InputError. `on_garbage` may be called from any thread. With `is_simulated`, time may
-    pass slower than the steady clock's.
+    Raises InputError; whatever was made until then belongs to `resources`. `on_garbage` may be
+    called from any thread. With `is_simulated`, time may pass slower than the steady clock's.
     """
     task = load_task(parameters.task) if parameters.task else None
     expected = None if task is None else task.fingerprint
@@ -81,6 +81,7 @@ def connect(
     statistics = LoopStatistics(task.control_period_s, counts_missed=not is_simulated)
     exchange = PolicyExchange(
         node,
+        resources,
         parameters.exchange,
         task,
         policy,
@@ -112,9 +113,8 @@ def connect(
             np.inf if is_simulated else parameters.max_late_periods * task.control_period_s
         ),
     )
-    contract = node.create_publisher(String, "~/contract", LATCHED_QOS)
-    contract.publish(String(data=policy.contract.to_json()))
-    return RobotConnections(
+    _announce(resources, policy)
+    connections = RobotConnections(
         parameters=parameters,
         task=task,
         policy=policy,
@@ -125,14 +125,14 @@ def connect(
         delays=DelayRecorder(task, parameters.delay, link.info, is_simulated=is_simulated),
         statistics=statistics,
         # In shadow, nothing in this process could reach the command topic.
-        commands=node.create_lifecycle_publisher(
+        commands=resources.lifecycle_publisher(
             message_class(task.action.type),
             SHADOW_TOPIC if parameters.shadow else task.action.topic,
             COMMAND_QOS,
         ),
         intervention=intervention,
         stream=TransitionPublisher(
-            node,
+            resources,
             parameters.rewards,
             statistics=statistics,
             exchange=exchange,
@@ -140,36 +140,50 @@ def connect(
             is_published=parameters.publish_transitions and not parameters.shadow,
             warn=link.warn,
         ),
-        contract=contract,
-        resets=node.create_client(Trigger, parameters.reset_service),
-        subscriptions=[
-            node.create_subscription(
-                String, "robot_description", on_robot_description, LATCHED_QOS
-            ),
-            # Of the command's own type: what moves the robot by hand today only has to be remapped.
-            node.create_subscription(
-                message_class(task.action.type), "~/intervention", on_intervention, SENSOR_QOS
-            ),
-            *(
-                node.create_subscription(
-                    message_class(type_name), topic, partial(on_sensor, topic), SENSOR_QOS
-                )
-                for topic, type_name in readings.topic_types.items()
-            ),
-        ],
+        resets=resources.client(Trigger, parameters.reset_service),
     )
+    # Of the command's own type: what moves the robot by hand today only has to be remapped.
+    resources.subscription(
+        message_class(task.action.type), "~/intervention", on_intervention, SENSOR_QOS
+    )
+    readings.hindrance = DescriptionListener(
+        node,
+        resources,
+        task.action.joints,
+        parameters.wait_for_description,
+        partial(_narrow, control_loop, link),
+    ).hindrance
+    subscribe_to_sensors(node, resources, readings, on_sensor)
+    return connections
 
 
-def disconnect(node: LifecycleNode, connections: RobotConnections) -> None:
-    """Take everything from the node again."""
-    for subscription in connections.subscriptions:
-        node.destroy_subscription(subscription)
-    connections.exchange.destroy()
-    node.destroy_client(connections.resets)
-    node.destroy_publisher(connections.contract)
-    # destroy_publisher would leave it registered with the lifecycle node.
-    node.destroy_lifecycle_publisher(connections.commands)
-    connections.stream.destroy()
+def _announce(resources: NodeResources, policy: OnnxPolicy) -> None:
+    """Publish the policy's contract, for whoever joins and for recorders."""
+    contract = resources.publisher(String, "~/contract", LATCHED_QOS)
+    contract.publish(String(data=policy.contract.to_json()))
+
+
+def _narrow(
+    control_loop: ControlLoop, link: RobotLink, limits: tuple[JointLimit, ...]
+) -> list[str]:
+    """Narrow the joint limits to the robot's own; return which of them leave no command."""
+    safety_filter = control_loop.safety_filter
+    usable: list[JointLimit] = []
+    contradictions: list[str] = []
+    safety_filter.tighten(())  # an earlier description holds no longer
+    for limit in limits:
+        try:
+            safety_filter.tighten((*usable, limit))
+        except ValueError as error:
+            contradictions.append(f"{limit.joint!r}: {error}")
+        else:
+            usable.append(limit)
+    if safety_filter.limiter.unenforceable:
+        link.warn(
+            f"without a reading of these, the task cannot enforce the"
+            f" {', '.join(safety_filter.limiter.unenforceable)}"
+        )
+    return contradictions
 
 
 def _with_max_age(task: TaskSpec, max_age_s: float) -> TaskSpec:

@@ -15,12 +15,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String, UInt8MultiArray
 
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
+from sac_ros.nodes.process.node_resources import NodeResources
 from sac_ros.policy.contract import NUM_GOLDEN_PAIRS
 from sac_ros.policy.control_loop import SelectAction
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -57,6 +56,7 @@ class PolicyExchange:
     def __init__(
         self,
         node: LifecycleNode,
+        resources: NodeResources,
         settings: ExchangeSettings,
         task: TaskSpec,
         policy: OnnxPolicy,
@@ -91,15 +91,14 @@ class PolicyExchange:
         if not settings.learner:
             return
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self._status = node.create_publisher(String, "~/policy_status", LATCHED_QOS)
-        self._updates = node.create_subscription(
-            UInt8MultiArray, f"{settings.learner}/policy_update", self._on_update, LATCHED_QOS
-        )
-        self._timer = node.create_timer(
-            POLL_PERIOD_S, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._status = resources.publisher(String, "~/policy_status", LATCHED_QOS)
         self._thread = threading.Thread(target=self._verify_all, name="verifier", daemon=True)
         self._thread.start()
+        resources.on_close(self._end_thread)
+        resources.subscription(
+            UInt8MultiArray, f"{settings.learner}/policy_update", self._on_update, LATCHED_QOS
+        )
+        resources.steady_timer(POLL_PERIOD_S, self._report)
         self._publish_status()
 
     def select_action(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -137,16 +136,10 @@ class PolicyExchange:
         elif self._settings.swap == "ticks" and self.succession.swap():
             self._publish_status()
 
-    def destroy(self) -> None:
-        """Take everything from the node again."""
-        if not self._settings.learner:
-            return
+    def _end_thread(self) -> None:
         self._is_closing = True
         self._wake.set()
         self._thread.join(timeout=5.0)
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._updates)
-        self._node.destroy_publisher(self._status)
 
     def _end_episode(self) -> None:
         reason = self.succession.end_episode(self._return) if self._is_whole else None

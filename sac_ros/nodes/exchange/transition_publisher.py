@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Float64MultiArray
 
 from sac_ros.nodes.exchange.pending_rewards import PendingRewards, RewardCounts, RewardError
@@ -14,6 +13,7 @@ from sac_ros.nodes.exchange.policy_exchange import PolicyExchange
 from sac_ros.nodes.health.loop_statistics import LoopStatistics
 from sac_ros.nodes.messages.message_conversion import transition_message
 from sac_ros.nodes.messages.qos_profiles import TRANSITION_QOS
+from sac_ros.nodes.process.node_resources import NodeResources
 from sac_ros.task.reward import Step
 from sac_ros.task.transition import Transition
 
@@ -41,7 +41,7 @@ class TransitionPublisher:
 
     def __init__(
         self,
-        node: LifecycleNode,
+        resources: NodeResources,
         settings: RewardSettings,
         *,
         statistics: LoopStatistics,
@@ -50,24 +50,21 @@ class TransitionPublisher:
         warn: Callable[[str], None],
     ) -> None:
         """Without `is_published`, steps are only rated and counted."""
-        self._node = node
         self._statistics = statistics
         self._exchange = exchange
         self._is_published = is_published
         self._warn = warn
-        self.publisher = node.create_lifecycle_publisher(
+        self.publisher = resources.lifecycle_publisher(
             Float64MultiArray, "~/transitions", TRANSITION_QOS
         )
         self._awaited: PendingRewards | None = None
         if settings.source == "topic":
             default = 0.0 if settings.unrated == "zero" else None
             self._awaited = PendingRewards(settings.timeout_s, default, self._send)
-            self._unrated = node.create_lifecycle_publisher(
+            self._unrated = resources.lifecycle_publisher(
                 Float64MultiArray, "~/unrated", TRANSITION_QOS
             )
-            self._rewards = node.create_subscription(
-                Float64MultiArray, "~/reward", self._on_reward, TRANSITION_QOS
-            )
+            resources.subscription(Float64MultiArray, "~/reward", self._on_reward, TRANSITION_QOS)
 
     def add(self, transition: Transition) -> None:
         """Send a step, at once or when it has been rated."""
@@ -103,14 +100,6 @@ class TransitionPublisher:
     def drops_unrated(self) -> bool:
         """Whether a step that nobody rates is lost to learning."""
         return self._awaited is not None and self._awaited.default is None
-
-    def destroy(self) -> None:
-        """Take everything from the node again."""
-        # destroy_publisher would leave these two registered with the lifecycle node.
-        self._node.destroy_lifecycle_publisher(self.publisher)
-        if self._awaited is not None:
-            self._node.destroy_lifecycle_publisher(self._unrated)
-            self._node.destroy_subscription(self._rewards)
 
     def _send(self, transition: Transition) -> None:
         self._statistics.note_transition(transition)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from sac_ros.nodes.health.statuses import Status
+from sac_ros.nodes.process.node_resources import NodeResources
 
 # Absolute, as all of ROS expects it; diagnostic_aggregator and rqt listen nowhere else.
 TOPIC: Final = "/diagnostics"
@@ -23,6 +22,7 @@ class DiagnosticsPublisher:
     def __init__(
         self,
         node: Node,
+        resources: NodeResources,
         *,
         hardware_id: str,
         period_s: float,
@@ -31,16 +31,9 @@ class DiagnosticsPublisher:
         self._node = node
         self._hardware_id = hardware_id
         self._diagnose = diagnose
-        self._publisher = node.create_publisher(DiagnosticArray, TOPIC, 1)
+        self._publisher = resources.publisher(DiagnosticArray, TOPIC, 1)
         # Steady: the report must come even if a simulation's clock stands still.
-        self._timer = node.create_timer(
-            period_s, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-
-    def destroy(self) -> None:
-        """Take timer and publisher from the node again."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._publisher)
+        resources.steady_timer(period_s, self._publish)
 
     def _publish(self) -> None:
         name = self._node.get_fully_qualified_name().lstrip("/")

@@ -29,6 +29,7 @@ from sac_ros.nodes.messages.message_conversion import transition_from_message
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.nodes.process.log_forwarding import forward_log
 from sac_ros.nodes.process.node_process import StandaloneNode, run_process
+from sac_ros.nodes.process.node_resources import NodeResources
 from sac_ros.nodes.process.parameter_table import count, declare
 from sac_ros.nodes.process.process_priority import lower_priority
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -100,6 +101,7 @@ class LearnerNode(StandaloneNode):
         self.create_service(Trigger, "~/pause", self._on_pause)
         self._diagnostics = DiagnosticsPublisher(
             self,
+            NodeResources(self),
             hardware_id=contract.task.name,
             period_s=DIAGNOSTICS_PERIOD_S,
             diagnose=self._diagnose,

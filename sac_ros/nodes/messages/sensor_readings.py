@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.messages.frozen_sensor import FrozenSensorCheck
+from sac_ros.nodes.messages.publisher_conflict import PublisherConflicts
 from sac_ros.nodes.messages.stamp_order import StampOrder
 from sac_ros.task.observation import is_usable
 from sac_ros.task.task_spec import Reading, TaskError, TaskSpec
@@ -235,6 +236,10 @@ class SensorReadings:
         self._paced_s = NEVER_S
         self._fresh_until_s = NEVER_S
         self._motion = FrozenSensorCheck(task)
+        self.publishers = PublisherConflicts(task.readings)
+        """Told of every message by whoever receives it."""
+        self.hindrance: Callable[[], str | None] = lambda: None
+        """Why nothing may be commanded although all readings are there."""
         self.num_refused = dict.fromkeys(by_topic, 0)
         """Messages of each topic that could not be used."""
 
@@ -295,7 +300,7 @@ class SensorReadings:
                 for store, max_age_s in self._shortest_max_age_s
             )
         if now_s <= self._fresh_until_s:
-            return self._motion.problem(now_s)
+            return self._motion.problem(now_s) or self.publishers.problem(now_s) or self.hindrance()
         for reading in self._readings:
             store = self._stores[reading.topic]
             arrival_s = store.arrival_s(reading)
@@ -308,18 +313,23 @@ class SensorReadings:
             if isinstance(store, JointStateStore) and reading.joints:
                 return f"no {what} received for joints {store.missing_joints(reading)}"
             return f"no {what} received"
-        return None
+        return self._motion.problem(now_s) or self.publishers.problem(now_s) or self.hindrance()
 
     def trusted(self, now_s: float) -> dict[str, NDArray[np.float64]]:
-        """Return the readings that may be used at `now_s`, by name: fresh, moving and finite.
+        """Return the readings that may be used at `now_s`, by name.
+
+        Each is fresh, moving, finite and within what a sensor can say, and no two publishers
+        disagree about it.
 
         `problem` tells whether all of them are; this is for what needs only some.
         """
         readings: dict[str, NDArray[np.float64]] = {}
+        contradicted = self.publishers.contradicted(now_s)
         for reading in self._readings:
             store = self._stores[reading.topic]
             is_fresh = now_s - store.arrival_s(reading) <= reading.max_age_s
-            if is_fresh and not self._motion.is_stuck(reading, now_s):
+            is_stuck = self._motion.is_stuck(reading, now_s)
+            if is_fresh and not is_stuck and reading.name not in contradicted:
                 values = store.values(reading)
                 if values.shape == (reading.size,) and is_usable(values):
                     readings[reading.name] = values

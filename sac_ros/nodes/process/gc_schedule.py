@@ -22,7 +22,9 @@ class GcSchedule:
         gc.disable()
 
     def stop(self) -> None:
-        """Let the collector run by itself again."""
+        """Let the collector run by itself again, on everything."""
+        # Frozen objects are never collected: a policy that an activation froze would stay for ever.
+        gc.unfreeze()
         gc.enable()
 
     def ask_for_all(self) -> None:

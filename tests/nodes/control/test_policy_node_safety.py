@@ -142,15 +142,15 @@ def test_action_is_faded_in_after_activation(robot: Robot, policy: Path, log: Pa
 
 
 def test_limits_of_the_robot_description_hold(robot: Robot, policy: Path, log: Path) -> None:
-    descriptions = robot.observer.node.create_publisher(String, "robot_description", LATCHED_QOS)
     with started(policy, log) as node:
         robot.observer.wait_until_active()
         robot.wait_for_connection()
         robot.drive(HALF_FORCE_N)
-        descriptions.publish(String(data="<sdf/>"))
+        latch = robot.observer.node.create_publisher(String, "robot_description", LATCHED_QOS)
+        latch.publish(String(data="<sdf/>"))
         robot.observer.wait_for_output(node, "keeping the task's own joint limits")
         robot.drive(HALF_FORCE_N)
-        descriptions.publish(String(data=URDF))
+        latch.publish(String(data=URDF))
         robot.observer.wait_for_output(node, "joint limits of robot_description")
         robot.drive(60.0)
         robot.drive(0.0, position=(1.1, 0.0))  # at its end, it is not pushed further
