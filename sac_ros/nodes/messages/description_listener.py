@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Literal
 
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy
+from rclpy.timer import Timer
 from std_msgs.msg import String
 
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
@@ -19,6 +22,7 @@ TOPIC: Final = "robot_description"
 DISCOVERY_S: Final = 0.5
 """How long a publisher of the description may take to be discovered once the sensors are there."""
 GRAPH_PERIOD_S: Final = 0.05
+POLL_PERIOD_S: Final = 0.02
 PAUSE_S: Final = 1e-4
 """Between two chunks of a description, for the control thread to run."""
 
@@ -37,7 +41,7 @@ class DescriptionListener:
         wait: Wait,
         apply_limits: ApplyLimits,
     ) -> None:
-        """`apply_limits` is called from `hindrance`, between two control steps."""
+        """`apply_limits` is called between two control steps."""
         self._node = node
         self._joints = joints
         self._wait: Wait = wait
@@ -51,6 +55,8 @@ class DescriptionListener:
         self._asked_since_s = self._looked_s = float("-inf")
         self._publisher: str | None = None
         self._is_closing = False
+        self._poll: Timer | None = None
+        """Exists while a description is being read."""
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=TOPIC)
         resources.on_close(self._executor.shutdown)
         resources.on_close(self._close)
@@ -58,9 +64,7 @@ class DescriptionListener:
 
     def hindrance(self) -> str | None:
         """Return why nothing may be commanded yet, or None; asked when all readings are there."""
-        if self._parsing is not None and self._parsing.done():
-            self._take_up(self._parsing)
-            self._parsing = None
+        self._look()
         if self._is_open:
             return self._contradiction
         if self._parsing is not None:
@@ -94,6 +98,23 @@ class DescriptionListener:
             self._text = message.data
             # The newest one counts; of one worker, it also finishes last.
             self._parsing = self._executor.submit(self._parse, message.data)
+            if self._poll is None:
+                self._poll = self._node.create_timer(
+                    POLL_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+                )
+
+    def _look(self) -> None:
+        """Take up a description that has been read, in the node's own thread."""
+        if self._parsing is not None and self._parsing.done():
+            parsing, self._parsing = self._parsing, None
+            self._end_poll()
+            self._take_up(parsing)
+
+    def _end_poll(self) -> None:
+        if self._poll is not None:
+            self._poll.cancel()
+            self._node.destroy_timer(self._poll)
+            self._poll = None
 
     def _parse(self, urdf: str) -> DescribedLimits:
         return limits_of_urdf(urdf, self._joints, self._pause)
@@ -125,3 +146,4 @@ class DescriptionListener:
 
     def _close(self) -> None:
         self._is_closing = True
+        self._end_poll()

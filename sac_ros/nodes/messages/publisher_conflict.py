@@ -34,6 +34,8 @@ class _Voice:
     step: NDArray[np.float64]
     """How far they had moved since its message before [E]."""
     arrival_s: float
+    since_s: float
+    """When it was first heard."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,9 @@ class PublisherConflicts:
         if len(voices) >= MAX_PUBLISHERS:
             voices.clear()
         step = np.zeros(len(values)) if before is None else np.abs(values - before.values)
-        voices[identity] = _Voice(values, step, arrival_s)
-        if len(voices) == 1 and topic not in self._conflicts:
+        since_s = arrival_s if before is None else before.since_s
+        voices[identity] = _Voice(values, step, arrival_s, since_s)
+        if len(voices) == 1 and arrival_s - since_s > MEMORY_S:
             voices.clear()
             self._only[topic] = only
 
