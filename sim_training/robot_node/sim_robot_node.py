@@ -26,6 +26,7 @@ from sac_ros.nodes.messages.sensor_message import sensor_message
 from sac_ros.nodes.process.node_process import StandaloneNode, run_process
 from sac_ros.nodes.process.parameter_table import (
     SEED_RANGE,
+    UNTIL_RESTART,
     Parameter,
     count,
     declare,
@@ -140,7 +141,9 @@ class SimRobotNode(StandaloneNode):
 
     def __init__(self) -> None:
         super().__init__("sim_robot")
-        declare(self, PARAMETERS)
+        parameters = declare(self, PARAMETERS)
+        parameters.freeze(UNTIL_RESTART)
+        parameters.apply_changes("command_timeout_s", self._set_command_timeout)
         self._command: NDArray[np.float64] = np.zeros(0)
         self._is_held = True
         self._num_steps = 0
@@ -197,6 +200,9 @@ class SimRobotNode(StandaloneNode):
             f" step every {self._robot.timestep_s} s, at {self._real_time_factor} x real time;"
             f" {perturbation}"
         )
+
+    def _set_command_timeout(self, timeout_s: float) -> None:
+        self._command_timeout_s = timeout_s
 
     def _on_timer(self) -> None:
         """Take every physics step that is due by now, and publish each."""

@@ -52,6 +52,13 @@ class Intervention:
         self.counts.taken_over += not self.is_fresh(arrival_s)
         self._command, self._arrival_s = command, arrival_s
 
+    def set_timeout(self, timeout_s: float) -> None:
+        """Use another timeout in s from now on; it was declared with a range."""
+        self.timeout_s = timeout_s
+        if self._max_delay_s != math.inf:
+            self._max_delay_s = timeout_s
+        self._order = self._new_order()
+
     def is_fresh(self, now_s: float) -> bool:
         """Say whether a person commands at this moment."""
         return now_s - self._arrival_s <= self.timeout_s

@@ -31,7 +31,7 @@ from sac_ros.nodes.messages.message_stamp import stamp_s
 from sac_ros.nodes.messages.sensor_readings import MessageError
 from sac_ros.nodes.process.gc_schedule import GcSchedule
 from sac_ros.nodes.process.node_resources import NodeResources
-from sac_ros.nodes.process.parameter_table import declare
+from sac_ros.nodes.process.parameter_table import UNTIL_CLEANUP, declare
 from sac_ros.nodes.process.realtime_priority import take_realtime_priority
 from sac_ros.task.ending import Ending
 from sac_ros.task.transition import Transition
@@ -49,7 +49,7 @@ class PolicyNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("policy_node")
-        declare(self, PARAMETERS)
+        self._parameter_guard = declare(self, PARAMETERS)
         self._connections: RobotConnections | None = None
         self._resources: NodeResources | None = None
         self._timer: Timer | None = None  # exists while active
@@ -308,8 +308,10 @@ class PolicyNode(LifecycleNode):
 
     def _connect(self) -> None:
         """Connect to everything, or leave nothing behind."""
-        parameters = read_policy_parameters(self)
         with NodeResources(self) as resources:
+            self._parameter_guard.freeze(UNTIL_CLEANUP)
+            resources.on_close(self._parameter_guard.thaw)
+            parameters = read_policy_parameters(self)
             connections = connect(
                 self,
                 resources,
@@ -328,6 +330,9 @@ class PolicyNode(LifecycleNode):
                 hardware_id=connections.task.name,
                 period_s=parameters.diagnostics_period_s,
                 diagnose=NodeHealth(connections, self._emergency_stop, self._garbage).diagnose,
+            )
+            self._parameter_guard.apply_changes(
+                "intervention_timeout_s", connections.intervention.set_timeout
             )
             self._connections, self._resources = connections, resources
         task = connections.task

@@ -72,6 +72,7 @@ PARAMETERS = (
         "'timer': act at the task's control period on a steady timer. 'observation': act when the"
         " observation that is due arrives, by the stamps of the joints, or of the first reading of"
         " a task without any.",
+        choices=("timer", "observation"),
     ),
     Parameter(
         "run",
@@ -79,11 +80,13 @@ PARAMETERS = (
         "'continuous': no time limit; a termination stops the robot and deactivates the node."
         " 'episodes': a termination or the time limit stops the robot, asks for a reset and starts"
         " the next episode.",
+        choices=("continuous", "episodes"),
     ),
     Parameter(
         "action_mode",
         "mode",
         "'mode': the policy's deterministic action. 'sample': explore as in training.",
+        choices=("mode", "sample"),
     ),
     Parameter(
         "exploration",
@@ -120,6 +123,7 @@ PARAMETERS = (
         "if_published",
         "Whether the first command waits for the joint limits of robot_description."
         " 'if_published': where somebody publishes it. 'always' or 'never'.",
+        choices=("if_published", "always", "never"),
     ),
     Parameter(
         "max_late_periods",
@@ -154,6 +158,7 @@ PARAMETERS = (
         "task",
         "'task': the reward is the task's terms. 'topic': each step is published on ~/unrated, and"
         " waits for its reward on ~/reward.",
+        choices=("task", "topic"),
     ),
     Parameter(
         "reward_timeout_s",
@@ -166,6 +171,7 @@ PARAMETERS = (
         "drop",
         "What becomes of a step without a reward in time, with reward: topic. 'drop': it is not"
         " sent, and leaves a gap. 'zero': silence means a reward of zero.",
+        choices=("drop", "zero"),
     ),
     Parameter(
         "success_reward",
@@ -182,6 +188,7 @@ PARAMETERS = (
         "swap",
         "episodes",
         "'episodes': a new policy begins with an episode. 'ticks': with the next tick.",
+        choices=("episodes", "ticks"),
     ),
     Parameter(
         "key_file",
@@ -244,11 +251,14 @@ PARAMETERS = (
         "executor",
         "events",
         "'events': the quickest. 'single' or 'multi': rclpy's other executors, to compare.",
+        choices=("events", "single", "multi"),
+        is_fixed=True,
     ),
     Parameter(
         "autostart",
         False,
         "Configure and activate without a lifecycle manager; a failure ends the process.",
+        is_fixed=True,
     ),
 )
 
@@ -274,17 +284,15 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
     return PolicyParameters(
         policy=policy,
         task=text(node, "task"),
-        act_on=cast(ActOn, choice(node, "act_on", ("timer", "observation"))),
-        run=cast(Run, choice(node, "run", ("continuous", "episodes"))),
-        action_mode=cast(ActionMode, choice(node, "action_mode", ("mode", "sample"))),
+        act_on=cast(ActOn, choice(node, PARAMETERS, "act_on")),
+        run=cast(Run, choice(node, PARAMETERS, "run")),
+        action_mode=cast(ActionMode, choice(node, PARAMETERS, "action_mode")),
         seed=count(node, "seed"),
         reset_service=text(node, "reset_service"),
         reset_settle_s=number(node, "reset_settle_s"),
         reset_timeout_s=number(node, "reset_timeout_s"),
         max_age_s=number(node, "max_age_s"),
-        wait_for_description=cast(
-            Wait, choice(node, "wait_for_description", ("if_published", "always", "never"))
-        ),
+        wait_for_description=cast(Wait, choice(node, PARAMETERS, "wait_for_description")),
         publish_transitions=flag(node, "publish_transitions"),
         shadow=flag(node, "shadow"),
         fade_in_s=number(node, "fade_in_s"),
@@ -295,14 +303,14 @@ def read_policy_parameters(node: Node) -> PolicyParameters:
         exploration=number(node, "exploration"),
         intervention_timeout_s=number(node, "intervention_timeout_s"),
         rewards=RewardSettings(
-            source=cast(Literal["task", "topic"], choice(node, "reward", ("task", "topic"))),
+            source=cast(Literal["task", "topic"], choice(node, PARAMETERS, "reward")),
             timeout_s=number(node, "reward_timeout_s"),
-            unrated=cast(Literal["drop", "zero"], choice(node, "unrated", ("drop", "zero"))),
+            unrated=cast(Literal["drop", "zero"], choice(node, PARAMETERS, "unrated")),
             success_reward=number(node, "success_reward"),
         ),
         exchange=ExchangeSettings(
             learner=text(node, "learner"),
-            swap=cast(Swap, choice(node, "swap", ("episodes", "ticks"))),
+            swap=cast(Swap, choice(node, PARAMETERS, "swap")),
             max_action_change=number(node, "max_action_change"),
             key_file=text(node, "key_file"),
             guard=GuardSettings(

@@ -30,7 +30,7 @@ from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.nodes.process.log_forwarding import forward_log
 from sac_ros.nodes.process.node_process import StandaloneNode, run_process
 from sac_ros.nodes.process.node_resources import NodeResources
-from sac_ros.nodes.process.parameter_table import count, declare
+from sac_ros.nodes.process.parameter_table import UNTIL_RESTART, count, declare
 from sac_ros.nodes.process.process_priority import lower_priority
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.updates.policy_status import PolicyStatus, PolicyStatusError
@@ -57,7 +57,7 @@ class LearnerNode(StandaloneNode):
 
     def __init__(self) -> None:
         super().__init__("learner_node")
-        declare(self, PARAMETERS)
+        declare(self, PARAMETERS).freeze(UNTIL_RESTART)
         self._learner: RobotLearner | None = None
         self._num_refused = 0
         self._num_unsaved = 0

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sac_ros.errors import InputError
+from sac_ros.nodes.process.parameter_table import refuse_damaged_parameter_files
 from sac_ros.nodes.process.transport import avoid_shared_memory
 
 # Long enough to cost nothing, short enough that Ctrl-C is felt at once.
@@ -86,6 +87,7 @@ def run_process(make_process: Callable[[], NodeProcess]) -> int:
     stop = StopRequest()
     avoid_shared_memory()
     try:
+        refuse_damaged_parameter_files(sys.argv)
         rclpy.init(
             args=None if wants_help else sys.argv,
             signal_handler_options=SignalHandlerOptions.NO,

@@ -28,6 +28,7 @@ from sac_ros.nodes.messages.message_conversion import message_class
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
 from sac_ros.nodes.process.node_process import StandaloneNode, run_process
 from sac_ros.nodes.process.parameter_table import (
+    UNTIL_RESTART,
     Parameter,
     count,
     declare,
@@ -74,7 +75,7 @@ class BagRecorder(StandaloneNode):
 
     def __init__(self) -> None:
         super().__init__("bag_recorder")
-        declare(self, PARAMETERS)
+        declare(self, PARAMETERS).freeze(UNTIL_RESTART)
         self._writer: BagWriter | None = None
         self._heard: dict[str, Subscription[object]] = {}
         self._last_contract = b""

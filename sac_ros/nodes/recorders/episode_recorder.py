@@ -15,7 +15,14 @@ from sac_ros.errors import InputError
 from sac_ros.nodes.messages.message_conversion import message_class, transition_from_message
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, TRANSITION_QOS
 from sac_ros.nodes.process.node_process import StandaloneNode, run_process
-from sac_ros.nodes.process.parameter_table import Parameter, count, declare, number, path
+from sac_ros.nodes.process.parameter_table import (
+    UNTIL_RESTART,
+    Parameter,
+    count,
+    declare,
+    number,
+    path,
+)
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
@@ -129,7 +136,7 @@ class EpisodeRecorder(StandaloneNode):
 
     def __init__(self) -> None:
         super().__init__("episode_recorder")
-        declare(self, PARAMETERS)
+        declare(self, PARAMETERS).freeze(UNTIL_RESTART)
         self.tally = EpisodeReturns()
         self._task: TaskSpec | None = None
         self._timing: CommandTiming | None = None
