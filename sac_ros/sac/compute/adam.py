@@ -1,4 +1,4 @@
-"""Adam, written so that a whole update of a learner compiles into one function.
+"""The Adam optimiser, written so that a learner's whole update compiles into one function.
 
 Shapes: P parameters of one optimiser.
 """
@@ -15,10 +15,10 @@ BETA2: Final = 0.999
 
 
 class Adam:
-    """Algorithm 1 of arXiv 1412.6980; `torch.optim.Adam` gives the same numbers.
+    """Algorithm 1 of arXiv 1412.6980, with the same results as `torch.optim.Adam`.
 
-    That one cannot be part of a compiled update: its `step` stops the compiler. Within one,
-    moments, parameters and a target network that follows are read and written in a single pass.
+    `torch.optim.Adam` cannot be part of a compiled update, because its `step` breaks the graph. In
+    one compiled function, moments, parameters and target network are read and written in one pass.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Adam:
     ) -> None:
         self.parameters = tuple(parameters)
         self.learning_rate = learning_rate
-        """May be changed between two steps."""
+        """Step size; it may be changed between two steps."""
         self.num_steps = 0
         self._epsilon = epsilon
         self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -37,21 +37,21 @@ class Adam:
 
     @property
     def working_tensors(self) -> list[Tensor]:
-        """What a step reads and writes, besides the parameters, always at the same address."""
+        """The tensors, besides the parameters, that a step uses; their addresses never change."""
         return [*self._means, *self._mean_squares, self._step_size, self._rms_scale]
 
     def begin_step(self) -> None:
-        """Correct the bias of the moments for the step that `descend` takes next.
+        """Count the next step and compute its bias corrections; call it before `descend`.
 
-        Outside of the compiled update: inside, the two powers would be taken anew for every
-        sixteen parameters, which costs more than all the rest of Adam.
+        Outside the compiled update: inside, the two powers would be computed again for every
+        sixteen parameters, which costs more than the rest of Adam.
         """
         self.num_steps += 1
         self._step_size.fill_(self.learning_rate / (1.0 - BETA1**self.num_steps))
         self._rms_scale.fill_(1.0 / math.sqrt(1.0 - BETA2**self.num_steps))
 
     def descend(self, loss: Tensor) -> None:
-        """Step the optimiser's own parameters; whatever else the loss touches gets no gradient."""
+        """Take a step on this optimiser's parameters; other tensors get no gradient."""
         gradients = torch.autograd.grad(loss, self.parameters)
         with torch.no_grad():
             self._step(gradients)
@@ -66,7 +66,7 @@ class Adam:
             parameter.sub_(self._step_size * mean / (rms + self._epsilon))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return moments and step count by the names they are saved under."""
+        """Return moments and step count, by their names in a checkpoint."""
         tensors = {"step": torch.tensor(self.num_steps)}
         for index, (mean, mean_square) in enumerate(
             zip(self._means, self._mean_squares, strict=True)
@@ -76,7 +76,7 @@ class Adam:
         return tensors
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what `tensors` returned; the learning rate stays this optimiser's own."""
+        """Restore the state that `tensors` returned; the learning rate is not part of it."""
         self.num_steps = int(tensors["step"])
         for name, tensor in self.tensors().items():
             if name != "step":

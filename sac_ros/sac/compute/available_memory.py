@@ -1,10 +1,10 @@
-"""How much memory can still be asked for."""
+"""The amount of memory that this process can still allocate."""
 
 from pathlib import Path
 
 
 def available_memory_bytes() -> int:
-    """Return what the system says can be used, or the container's limit where that is lower."""
+    """Return the available memory, or the container's memory limit if that is lower."""
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():

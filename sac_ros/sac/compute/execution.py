@@ -1,4 +1,4 @@
-"""Where and how a learner computes; what it computes differs by rounding only."""
+"""Device, precision and compilation of a learner; results differ by rounding only."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,15 +8,15 @@ from sac_ros.sac.compute.precision import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Of one learner; the defaults are what all else is held against."""
+    """How one learner computes; the defaults are the reference in tests."""
 
     device: str = "cpu"
-    """As torch names it: cpu, cuda, cuda:1."""
+    """The torch device: cpu, cuda, cuda:1."""
     precision: Precision = "float32"
-    """Of the products in hidden layers."""
+    """Precision of matrix products in hidden layers."""
     compiled: bool = False
-    """Whether updates run as one compiled function, or as they are written."""
+    """Whether each update runs as one function compiled by torch.compile."""
 
 
 REFERENCE: Final = Execution()
-"""On the CPU, in float32, as it is written."""
+"""CPU, float32, not compiled."""

@@ -1,4 +1,4 @@
-"""In which precision an update multiplies matrices, and which of them a processor is good at."""
+"""The precision of matrix products, and whether a processor has fast bfloat16."""
 
 from typing import Literal, TypeAlias
 
@@ -8,9 +8,9 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Return whether matrix products in bfloat16 have instructions of their own there.
+    """Return whether the device has native instructions for bfloat16 matrix products.
 
-    Without them they are slower than in float32, being made of conversions.
+    Without them bfloat16 is slower than float32, because every operand is converted.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -21,11 +21,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def matmul_precision(precision: Precision, device: torch.device) -> torch.autocast:
-    """Return the region in which hidden layers multiply in that precision; sums stay float32.
+    """Return an autocast context for matrix products in this precision.
 
-    Weights, moments, losses and everything else stay float32 wherever it is used.
+    Sums, weights, optimiser moments and losses stay float32.
     """
-    # Without torch's cache of converted weights: the critics change within one update.
+    # torch's cache of converted weights is off: the critics change within one update.
     return torch.autocast(
         device.type, torch.bfloat16, enabled=precision == "bfloat16", cache_enabled=False
     )

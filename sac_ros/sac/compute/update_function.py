@@ -1,4 +1,4 @@
-"""One whole update of a learner as one function: compiled where that works, else as written."""
+"""Run a learner's update as one compiled function, or uncompiled where compilation fails."""
 
 import logging
 import os
@@ -16,18 +16,18 @@ from sac_ros.sac.compute.execution import Execution
 _log = logging.getLogger(__name__)
 
 Function: TypeAlias = Callable[..., Tensor]
-"""Takes tensors and returns what is to be reported [M], after stepping every optimiser once."""
+"""Takes a batch as tensors, steps every optimiser once, and returns M metrics [M]."""
 
 _Key: TypeAlias = tuple[int, tuple[tuple[torch.Size, tuple[int, ...]], ...]]
-"""Number of threads, and shape and strides of each argument."""
+"""The number of threads, and the shape and strides of each argument."""
 
 
 class UpdateFunction:
-    """Counts the step of every optimiser, then runs the update.
+    """One update: begins a step of every optimiser, then calls the update function.
 
-    Compiled, losses, gradients, Adam and target networks are one piece of machine code for each
-    batch size, memory layout and number of threads. It holds the learner's tensors by address: they
-    may be written to, never replaced.
+    Losses, gradients, Adam and target networks compile to one piece of machine code for each batch
+    size, memory layout and number of threads. The code holds the learner's tensors by address:
+    write to them in place, never replace them.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class UpdateFunction:
         self._compiled_for: dict[_Key, Function] = {}
 
     def __call__(self, *tensors: Tensor) -> list[float]:
-        """Run one update and return what it reports [M], from before the step was taken."""
+        """Run one update; return its M metrics, computed before the step."""
         for optimizer in self._optimizers:
             optimizer.begin_step()
         if not self._compiled:
@@ -58,7 +58,7 @@ class UpdateFunction:
             compiled = self._compile()
             reported = _transfer(compiled(*tensors))
         except torch._dynamo.exc.TorchDynamoException as error:
-            # Compilation comes before the first instruction: no tensor has been touched.
+            # Compilation fails before anything is executed: no tensor has changed.
             self._compiled = False
             cause = getattr(error, "inner_exception", error)
             _log.warning(_WITHOUT_COMPILATION.format(str(cause).strip().splitlines()[0]))
@@ -68,24 +68,24 @@ class UpdateFunction:
         return reported
 
     def _compile(self) -> Function:
-        # Here, because torch keeps these settings for each thread.
+        # Set here, because torch keeps these settings per thread.
         _prepare_compiler()
         if self._is_cuda:
-            # A captured graph replays on fixed addresses; these it may write to in place.
+            # CUDA graphs replay on fixed addresses; these tensors are updated in place.
             for optimizer in self._optimizers:
                 for tensor in (*optimizer.parameters, *optimizer.working_tensors):
                     torch._dynamo.mark_static_address(tensor)
-        # Its overloads do not know isolate_recompiles.
+        # torch's type stubs lack isolate_recompiles.
         compiled: Function = torch.compile(  # type: ignore[call-overload]
             self._function,
             fullgraph=True,
             dynamic=False,
-            # Another learner's update is the same code on other tensors.
+            # Several learners in one process run the same code on different tensors.
             isolate_recompiles=True,
             options={
                 "triton.cudagraphs": self._is_cuda,
-                # What guards would catch cannot happen: threads and layouts are compared here,
-                # tensors are never replaced, settings never change.
+                # Guards are not needed: threads and layouts are compared in __call__, tensors are
+                # never replaced, and settings never change.
                 "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
             },
         )
@@ -94,23 +94,23 @@ class UpdateFunction:
 
 _WITHOUT_COMPILATION: Final = (
     "updates run uncompiled, at half to two thirds of the speed: {}; compilation needs a C++"
-    " compiler and Python's headers (apt install g++ python3-dev)"
+    " compiler and Python's headers: apt install g++ python3-dev"
 )
 
 
 def _prepare_compiler() -> None:
-    # Gradients are taken inside of the function, which the compiler follows only if told so.
+    # The function computes gradients inside; the compiler traces that only with this setting.
     torch._dynamo.config.trace_autograd_ops = True
-    # Not in /tmp, torch's choice: what is compiled there is gone with the next start.
+    # torch's default cache is in /tmp, which is emptied at every boot.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sac_ros"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-    except OSError:  # no home that can be written to
+    except OSError:  # the home folder is not writable
         return
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "torchinductor"))
 
 
 def _transfer(reported: Tensor) -> list[float]:
-    # One transfer: on a GPU every .item() waits for the device.
+    # A single transfer: on a GPU, every .item() waits for the device.
     values: list[float] = reported.tolist()
     return values

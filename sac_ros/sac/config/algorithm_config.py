@@ -1,4 +1,4 @@
-"""The algorithms by name, each with the class of its hyperparameters."""
+"""The algorithms by name, and the hyperparameter class of each."""
 
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
@@ -9,7 +9,7 @@ from sac_ros.sac.config.sac_v1_config import SACV1Config
 
 AlgorithmName: TypeAlias = Literal["sac", "sac_v1", "sac_discrete"]
 AlgorithmConfig: TypeAlias = SACConfig | SACV1Config | SACDiscreteConfig
-"""The hyperparameters of one algorithm; no two of these classes have the same fields."""
+"""The hyperparameters of one algorithm. No two classes have the same set of fields."""
 
 CONFIGS: Mapping[AlgorithmName, type[AlgorithmConfig]] = {
     "sac": SACConfig,
@@ -19,5 +19,5 @@ CONFIGS: Mapping[AlgorithmName, type[AlgorithmConfig]] = {
 
 
 def algorithm_of(config: AlgorithmConfig) -> AlgorithmName:
-    """Return the name of the algorithm whose hyperparameters these are."""
+    """Return the name of the algorithm that `config` belongs to."""
     return next(name for name, cls in CONFIGS.items() if type(config) is cls)

@@ -1,4 +1,4 @@
-"""The hyperparameters that every learner here has, and the refusal of bad ones by name."""
+"""The hyperparameters that all algorithms share, with the checks of their ranges."""
 
 import math
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerConfig:
-    """What all SACs share; the defaults are those that both papers print."""
+    """Hyperparameters of every SAC variant; the defaults are those of both SAC papers."""
 
     gamma: float = 0.99
     """Discount per control step, in (0, 1)."""
     tau: float = 0.005
-    """Share of a network that its target takes on whenever it moves, in (0, 1]."""
+    """Step of the target update, in (0, 1]: target = (1 - tau) target + tau network."""
     actor_learning_rate: float = 3.0e-4
     """Adam step size of the actor."""
     critic_learning_rate: float = 3.0e-4
@@ -21,14 +21,14 @@ class LearnerConfig:
     hidden_sizes: tuple[int, ...] = (256, 256)
     """Width of each hidden layer of every network."""
     buffer_capacity: int = 1_000_000
-    """Transitions that the replay buffer keeps."""
+    """Maximum number of transitions in the replay buffer; the oldest are replaced."""
     learning_starts: int = 5_000
     """Environment steps with uniformly random actions before the first update."""
     utd_ratio: float = 1.0
-    """Updates per environment step."""
+    """Update-to-data ratio: gradient updates per environment step."""
 
     def __post_init__(self) -> None:
-        """Refuse, by name, a value that cannot work."""
+        """Raise ValueError, with the field's name, for a value out of range."""
         self._refuse_unless(0.0 < self.gamma < 1.0, "gamma", "in (0, 1)")
         self._refuse_unless(0.0 < self.tau <= 1.0, "tau", "in (0, 1]")
         self._refuse_unless_positive("actor_learning_rate", "critic_learning_rate", "utd_ratio")

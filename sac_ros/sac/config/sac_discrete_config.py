@@ -1,4 +1,4 @@
-"""The hyperparameters of SAC with discrete actions; config/sac_discrete.yaml maps to them."""
+"""The hyperparameters of SAC with discrete actions; config/sac_discrete.yaml has the same keys."""
 
 import math
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from sac_ros.sac.config.learner_config import LearnerConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SACDiscreteConfig(LearnerConfig):
-    """Hyperparameters of one SAC-discrete learner; config/sac_atari.yaml has those for Atari."""
+    """Hyperparameters of SAC with discrete actions; config/sac_atari.yaml has those for Atari."""
 
     encoder: Literal["mlp", "nature_cnn"] = "mlp"
-    """What comes before the hidden layers: nothing, or convolutions over images of 84x84 pixels."""
+    """Input layers: mlp for vectors, nature_cnn (convolutions) for images of 84x84 pixels."""
     alpha_learning_rate: float = 3.0e-4
     """Adam step size of the logarithm of the temperature."""
     adam_epsilon: float = 1.0e-4
-    """Added to Adam's divisor: larger than usual, for stability. Where rewards are small or rare,
-    gradients are smaller still, and it stops learning: lower it."""
+    """Adam's epsilon; larger than the usual 1e-8, for stability. Lower it if rewards are small or
+    rare: gradients far below epsilon barely change the weights, and learning stops."""
     initial_alpha: float = 1.0
     """Entropy temperature at the first update; unused with `fixed_alpha`."""
     fixed_alpha: float | None = None
-    """Temperature that is never adjusted; None means that it is learned."""
+    """Constant entropy temperature; None means that the temperature is learned."""
     target_entropy_scale: float = 0.89
-    """Target entropy as a share, in (0, 1], of the greatest: that of all choices alike."""
+    """Target entropy as a fraction, in (0, 1], of the maximum log(number of choices)."""
     target_update_interval: int = 1
-    """Updates between two moves of the target critics."""
+    """Gradient updates between two updates of the target critics."""
 
     def __post_init__(self) -> None:
-        """Refuse, by name, a value that cannot work."""
+        """Raise ValueError, with the field's name, for a value out of range."""
         super().__post_init__()
         self._refuse_unless_positive("alpha_learning_rate", "adam_epsilon", "initial_alpha")
         self._refuse_unless(

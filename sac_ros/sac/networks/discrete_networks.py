@@ -1,6 +1,6 @@
 """The actor and the critics of SAC with discrete actions.
 
-Weights are drawn as He et al. (2015) propose, biases are 0, as in CleanRL's sac_atari.py.
+Weights use He initialisation (He et al., 2015) and biases are 0, as in CleanRL's sac_atari.py.
 Shapes: B batch, O obs_dim, A action_dim, N critics, K choices.
 """
 
@@ -20,7 +20,7 @@ Encoder = Literal["mlp", "nature_cnn"]
 def _layers(
     encoder: Encoder, obs_dim: int, hidden_sizes: Sequence[int], outputs: int
 ) -> nn.Sequential:
-    """Return obs [B, O] -> [B, outputs] through hidden layers with ReLU."""
+    """Return a network obs [B, O] -> [B, outputs] with ReLU hidden layers."""
     front = [NatureCNN(obs_dim)] if encoder == "nature_cnn" else []
     width = front[0].width if front else obs_dim
     hidden: list[nn.Module] = []
@@ -36,11 +36,11 @@ def _layers(
 
 
 class CategoricalActor(nn.Module):
-    """A policy over K commands that the task names, each an action in [-1, 1]."""
+    """A categorical policy over the K choices of a task, each an action in [-1, 1]."""
 
     outputs: ClassVar[tuple[str, ...]] = ("logits",)
     choices: Tensor
-    """The actions [K, A]; saved with the weights, because they are what the logits mean."""
+    """The actions [K, A]; saved with the weights, because they give the logits their meaning."""
 
     def __init__(
         self,
@@ -65,31 +65,31 @@ class CategoricalActor(nn.Module):
         return torch.log_softmax(self(obs), dim=-1)
 
     def mode(self, obs: Tensor) -> Tensor:
-        """Return the action [B, A], in [-1, 1], that evaluation takes: the most likely choice."""
+        """Return the deterministic action [B, A] in [-1, 1]: the most likely choice."""
         return self.choices[self(obs).argmax(dim=-1)]
 
     def sample(self, obs: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw a choice; return its action [B, A] in [-1, 1]."""
+        """Sample a choice; return its action [B, A] in [-1, 1]."""
         action, _ = self.sample_with_logp(obs, generator)
         return action
 
     def sample_with_logp(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw a choice; return its action [B, A] in [-1, 1], and log pi [B] of it."""
+        """Sample a choice; return its action [B, A] in [-1, 1] and its log pi [B]."""
         logp = self.log_probabilities(obs)
         drawn = torch.multinomial(logp.exp(), num_samples=1, generator=generator)
         return self.choices[drawn.squeeze(-1)], logp.gather(-1, drawn).squeeze(-1)
 
     def choice_indices(self, action: Tensor) -> Tensor:
-        """Return the number [B] of the choice that each action [B, A] is, or comes closest to.
+        """Return the index [B] of the choice nearest to each action [B, A].
 
-        A safety filter may have executed something between two choices.
+        The safety filter may have executed an action between two choices.
         """
         distance = (action[:, None, :] - self.choices).square().sum(dim=-1)
         return distance.argmin(dim=-1)
 
 
 class DiscreteCritics(nn.Module):
-    """N independent Q functions of an observation, with a value for every choice."""
+    """N independent Q networks: one Q value per choice for each observation."""
 
     def __init__(
         self,
@@ -113,6 +113,6 @@ class DiscreteCritics(nn.Module):
         return torch.stack(values)
 
     def q_of_choice(self, obs: Tensor, choice: Tensor) -> Tensor:
-        """Return each critic's Q value [N, B] of obs [B, O] and the choice of that number [B]."""
+        """Return each critic's Q value [N, B] at obs [B, O] and choice index [B]."""
         q_of_all: Tensor = self(obs)
         return q_of_all.gather(-1, choice.expand(len(q_of_all), -1)[..., None]).squeeze(-1)

@@ -1,4 +1,4 @@
-"""The convolutions of Mnih et al. (Nature 518, 2015) over a stack of images.
+"""The convolutional encoder of Mnih et al. (Nature 518, 2015) for a stack of images.
 
 Shapes: B batch, C images in the stack, O = C * 84 * 84.
 """
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from sac_ros.errors import InputError
 
 IMAGE_SIZE: Final = 84
-"""Pixels of each side: the kernels below fit no other size."""
+"""Height and width in pixels; the layer sizes below require it."""
 
 
 class ImageShapeError(InputError):
-    """The observation is no stack of images of the size that the network sees."""
+    """The observation is not a stack of images of the expected size."""
 
 
 class NatureCNN(nn.Module):
-    """Flat pixels [B, O] from 0 to 255, to features [B, 3136]."""
+    """Map flat pixels [B, O], from 0 to 255, to features [B, 3136]."""
 
     def __init__(self, obs_dim: int) -> None:
         super().__init__()
         num_images, rest = divmod(obs_dim, IMAGE_SIZE**2)
         if rest or num_images < 1:
             raise ImageShapeError(
-                f"the observation has {obs_dim} entries, which are no images of {IMAGE_SIZE} x"
-                f" {IMAGE_SIZE} pixels; use encoder mlp, or an environment of such images"
+                f"the observation has {obs_dim} entries, which is not a multiple of {IMAGE_SIZE} x"
+                f" {IMAGE_SIZE} pixels; use encoder mlp, or an environment with images of this size"
             )
         self._num_images = num_images
         self.convolutions = nn.Sequential(
@@ -42,7 +42,7 @@ class NatureCNN(nn.Module):
         self.width: Final = 64 * 7 * 7
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Return features [B, 3136] of pixels [B, O], of any number type."""
+        """Return features [B, 3136] of pixels [B, O] of any numeric dtype."""
         pixels = obs.to(torch.float32) / 255.0
         features: Tensor = self.convolutions(
             pixels.reshape(-1, self._num_images, IMAGE_SIZE, IMAGE_SIZE)

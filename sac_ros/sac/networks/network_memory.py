@@ -1,4 +1,4 @@
-"""Whether a learner's networks fit into memory, asked before they are made."""
+"""Check that a learner's networks fit into memory, before they are created."""
 
 from itertools import pairwise
 
@@ -9,38 +9,38 @@ from sac_ros.sac.config.sac_config import SACConfig
 from sac_ros.sac.config.sac_v1_config import SACV1Config
 
 _FLOAT_BYTES = 4
-_LEARNING = 3
-"""A weight that is learned, and Adam's two moments of it."""
+_TRAINED = 3
+"""Numbers stored for each trained weight: the weight and Adam's two moments."""
 
 
 class NetworkMemoryError(InputError):
-    """The networks asked for do not fit into this machine's memory."""
+    """The requested networks do not fit into this machine's memory."""
 
 
 def refuse_if_too_large(config: AlgorithmConfig) -> None:
-    """Raise NetworkMemoryError if there is no room for networks of these hidden sizes.
+    """Raise NetworkMemoryError if networks of these hidden sizes do not fit into memory.
 
-    Observations and actions count as one input: what fails, fails by its hidden layers.
+    An estimate: inputs and outputs count as one unit each, because hidden layers dominate.
     """
     weights = sum(inputs * outputs for inputs, outputs in pairwise((1, *config.hidden_sizes, 1)))
     needed = weights * _copies(config) * _FLOAT_BYTES
     available = available_memory_bytes()
-    # Asked beforehand: Linux grants more than it has and kills the process later.
+    # Checked in advance: Linux overcommits memory and kills the process later.
     if needed > available:
         raise NetworkMemoryError(
             f"networks with hidden sizes {list(config.hidden_sizes)} need"
-            f" {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available; the sources"
-            " train with [256, 256]"
+            f" {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are available; use smaller"
+            " hidden_sizes (the SAC papers use [256, 256])"
         )
 
 
 def _copies(config: AlgorithmConfig) -> int:
-    """Return how many numbers a learner keeps for each weight of one network."""
-    actor = _LEARNING
+    """Return the numbers stored per weight, summed over all networks of a learner."""
+    actor = _TRAINED
     match config:
         case SACConfig():
-            return actor + config.num_critics * (_LEARNING + 1)
+            return actor + config.num_critics * (_TRAINED + 1)
         case SACV1Config():  # the value network has a target, the two critics have none
-            return actor + (_LEARNING + 1) + 2 * _LEARNING
+            return actor + (_TRAINED + 1) + 2 * _TRAINED
         case _:
-            return actor + 2 * (_LEARNING + 1)
+            return actor + 2 * (_TRAINED + 1)

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name torch users know
 from torch import Tensor, nn
 
-# The bounds of the paper's own code, so that returns compare with published ones. CleanRL maps
-# [-5, 2] through a tanh instead: its deviation starts near 0.22, ours near 1, which explores more.
+# The bounds of the paper's own code, so that returns can be compared with published ones. CleanRL
+# maps a tanh onto [-5, 2] instead: its standard deviation starts near 0.22. Here it starts near 1,
+# which explores more.
 LOG_STD_MIN = -20.0
 LOG_STD_MAX = 2.0
 
@@ -43,7 +44,7 @@ class SquashedGaussianActor(nn.Module):
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
     def mode(self, obs: Tensor) -> Tensor:
-        """Return the action [B, A], in [-1, 1], that evaluation takes: the squashed mean."""
+        """Return the deterministic action [B, A] in [-1, 1]: the squashed mean."""
         mean, _ = self(obs)
         return torch.tanh(mean)
 
@@ -62,7 +63,7 @@ class SquashedGaussianActor(nn.Module):
 def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Return tanh(mean + std * noise) [B, A] and its log-probability [B], appendix C."""
     u = mean + log_std.exp() * noise
-    # From the noise, not from (u - mean) / std, which loses every digit when std is small.
+    # Computed from the noise: (u - mean) / std loses all precision when std is small.
     logp_u = -0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)
     # Equal to log(1 - tanh(u)^2) of appendix C, which is log(0) in float32 from about |u| = 9.
     log_det = 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))
@@ -70,12 +71,12 @@ def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor
 
 
 class CriticEnsemble(nn.Module):
-    """N independent Q functions that share nothing but a matrix product.
+    """N independent Q networks, evaluated in one batched matrix product.
 
-    The weights of the N critics are stacked, [N, inputs, outputs], because one batched product
-    of twice the size is faster than two products. With `layer_norm`, each hidden layer is
-    normalised before its ReLU (RLPD, arXiv 2302.02948, section 4.2): where no action has been
-    tried, Q values then stay in the range of those that have, however often they are updated.
+    The weights of the N critics are stacked, [N, inputs, outputs], because one batched product is
+    faster than N products. With `layer_norm`, each hidden layer is normalised before its ReLU
+    (RLPD, arXiv 2302.02948, section 4.2). This bounds the Q values of actions outside the data,
+    also after many updates per step.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class CriticEnsemble(nn.Module):
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for inputs, outputs in pairwise((obs_dim + action_dim, *hidden_sizes, 1)):
-            # What nn.Linear draws, for each critic. Written out because torch's initialisers would
-            # take a stacked weight for a convolution's and count its inputs wrongly.
+            # The same initialisation as nn.Linear, for each critic. Written out because torch's
+            # initialisers treat a 3-D weight as a convolution and count its inputs wrongly.
             bound = 1.0 / math.sqrt(inputs)
             weight = torch.empty(num_critics, inputs, outputs).uniform_(-bound, bound)
             bias = torch.empty(num_critics, 1, outputs).uniform_(-bound, bound)
@@ -107,14 +108,14 @@ class CriticEnsemble(nn.Module):
         for (hidden_weight, hidden_bias), norm in zip(hidden, self.norms, strict=True):
             x = F.relu(norm(torch.bmm(x, hidden_weight) + hidden_bias))
         with full_precision(x):
-            # A product with one column is a weighted sum, which fuses with what is around it.
+            # With one output, the product is a weighted sum; the compiler fuses it with the rest.
             products = x.to(weight.dtype) * weight.transpose(1, 2)  # [N, B, width]
             q: Tensor = products.sum(dim=-1) + bias.squeeze(-1)
         return q
 
 
 class LayerNorms(nn.Module):
-    """Layer normalisation (arXiv 1607.06450) of N stacked layers, each with scale and shift."""
+    """Layer normalisation (arXiv 1607.06450) of N stacked layers, with learned scale and shift."""
 
     def __init__(self, num_layers: int, width: int) -> None:
         super().__init__()
@@ -128,16 +129,16 @@ class LayerNorms(nn.Module):
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """Keep the last layer out of a region of reduced precision: bfloat16 has 8 binary digits.
+    """Return a context that disables autocast, for the output layer.
 
-    What a hidden layer loses there is noise that the next layer averages; a Q value would lose
-    the very difference between two actions.
+    bfloat16 has 8 significant bits. In a hidden layer the rounding errors average out; in a Q
+    value they would hide the difference between two actions.
     """
     return torch.autocast(x.device.type, enabled=False)
 
 
 def apply_with_float32_output(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Apply all layers, the last of which is linear, that one always in full precision."""
+    """Apply all layers; the last one, a linear layer, always runs in full precision."""
     x = layers[:-1](x)
     last = layers[-1]
     assert isinstance(last, nn.Linear)

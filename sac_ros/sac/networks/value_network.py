@@ -9,7 +9,7 @@ from sac_ros.sac.networks.networks import apply_with_float32_output
 
 
 class ValueNetwork(nn.Module):
-    """The soft value V of an observation."""
+    """A network for the soft state value V(obs)."""
 
     def __init__(self, obs_dim: int, hidden_sizes: Sequence[int]) -> None:
         super().__init__()
