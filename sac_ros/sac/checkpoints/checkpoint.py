@@ -1,6 +1,7 @@
-"""Save and restore a whole training run: learner, replay buffer and the progress of the loop.
+"""Save and restore a whole training run: learner, replay buffer and progress of the loop.
 
-Tensors and rows are safetensors, the rest is JSON: nothing here can run code when it is read.
+Tensors and rows are stored as safetensors, everything else as JSON. Neither format can run code
+when it is loaded.
 
 Shapes: O obs_dim, A action_dim, W = 2 O + A + 3 floats in a replay row.
 """
@@ -37,23 +38,23 @@ from sac_ros.sac.learners.learner_protocol import Actor, Learner
 from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 from sac_ros.sac.replay.replay_protocol import ReplayBufferProtocol
 
-# Bounds the memory that one chunk takes while it is written or read.
+# Limits the memory used while one chunk is written or read.
 _CHUNK_BYTES = 64 * 1024 * 1024
 _LEARNER, _PROGRESS = "learner/", "progress/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What the training loop, rather than the learner, must remember."""
+    """The state of the training loop, besides learner and replay buffer."""
 
     values: Mapping[str, object]
-    """Anything that JSON holds."""
+    """Values that JSON can represent."""
     arrays: Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SavedLearner:
-    """A learner, optimiser moments included, with what is needed to give it networks again."""
+    """A learner's state, optimiser moments included, and the sizes of its networks."""
 
     obs_dim: int
     action_dim: int
@@ -75,19 +76,19 @@ class SavedActor:
 def save_checkpoint(
     folder: Path, learner: Learner, buffer: ReplayBufferProtocol, progress: Progress
 ) -> None:
-    """Replace the checkpoint in `folder`; a crash at any moment leaves the old or the new one.
+    """Replace the checkpoint in `folder`; after a crash, the old or the new one is complete.
 
-    Only the transitions added since the last save are written. Raises CheckpointError if that is
-    impossible (full disk, no permission); the old checkpoint is then as it was.
+    Only transitions added since the last save are written. Raises CheckpointError if the disk is
+    full or not writable; the old checkpoint is then unchanged.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # First, so that the remains of an interrupted save do not fill the disk for this one.
+        # First, to free the disk space that an interrupted save has left occupied.
         remove_unlisted(folder)
         replace_manifest(folder, _write_files(folder, learner, buffer, progress))
     except OSError as error:
         raise CheckpointError(
-            f"cannot save a checkpoint in {folder} ({error.strerror}); what was saved before is"
+            f"cannot save a checkpoint in {folder} ({error.strerror}); the previous checkpoint is"
             " intact: make room or permission there, then resume"
         ) from error
     finally:
@@ -95,10 +96,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path, learner: Learner, buffer: ReplayBufferProtocol) -> Progress:
-    """Bring learner and buffer to where they were saved; return the loop's progress.
+    """Restore learner and buffer from a checkpoint; return the loop's progress.
 
-    Raises CheckpointError, naming the file, if anything is missing, damaged or of another run;
-    learner and buffer are then of no further use.
+    Raises CheckpointError, naming the file, if anything is missing, damaged or from another run.
+    Do not use learner and buffer after that.
     """
     manifest = read_manifest(folder)
     _refuse_other_shapes(folder, manifest, learner, buffer)
@@ -122,7 +123,7 @@ def load_learner(folder: Path) -> SavedLearner:
 
 
 def load_transitions(folder: Path, seed: int) -> ReplayBuffer:
-    """Return the replay buffer of a checkpoint, just large enough, to be sampled anew."""
+    """Return the transitions of a checkpoint in a new buffer, just large enough for them."""
     manifest = read_manifest(folder)
     num_rows = manifest.chunks[-1].stop - manifest.first_kept if manifest.chunks else 0
     buffer = ReplayBuffer(max(1, num_rows), manifest.obs_dim, manifest.action_dim, seed)
@@ -135,7 +136,7 @@ def load_transitions(folder: Path, seed: int) -> ReplayBuffer:
 
 
 def load_actor(folder: Path) -> SavedActor:
-    """Rebuild the actor of a checkpoint, without reading the replay rows."""
+    """Return the actor of a checkpoint, without reading the replay rows."""
     saved = load_learner(folder)
     weights = tensors_of_part("actor", saved.state.tensors)
     return SavedActor(
@@ -149,11 +150,11 @@ def load_actor(folder: Path) -> SavedActor:
 def _write_files(
     folder: Path, learner: Learner, buffer: ReplayBufferProtocol, progress: Progress
 ) -> Manifest:
-    # Names are never used twice, not even by another run in the same folder.
+    # Random part: names are unique, even if another run saves in the same folder.
     label = f"{buffer.num_added:09d}-{secrets.token_hex(4)}"
     state = learner.state()
     arrays = {_LEARNER + name: tensor.numpy() for name, tensor in state.tensors.items()}
-    # In C order, because safetensors writes the memory of an array whatever its strides.
+    # In C order, because safetensors ignores an array's strides.
     arrays |= {
         _PROGRESS + name: np.asarray(array, order="C") for name, array in progress.arrays.items()
     }
@@ -175,8 +176,8 @@ def _write_files(
 def _write_chunks(
     folder: Path, label: str, buffer: ReplayBufferProtocol
 ) -> tuple[ReplayChunk, ...]:
-    """Write the rows that no earlier chunk holds; return all chunks that the ring still needs."""
-    chunks = _continued_chunks(folder, buffer)
+    """Write the rows that are not saved yet; return all chunks that the buffer needs."""
+    chunks = _reusable_chunks(folder, buffer)
     start = chunks[-1].stop if chunks else buffer.first_kept
     rows_per_chunk = max(1, _CHUNK_BYTES // buffer.row_bytes)
     for part, first in enumerate(range(start, buffer.num_added, rows_per_chunk)):
@@ -187,11 +188,12 @@ def _write_chunks(
     return tuple(chunks)
 
 
-def _continued_chunks(folder: Path, buffer: ReplayBufferProtocol) -> list[ReplayChunk]:
-    """Return the chunks saved before that hold rows of this buffer; none if they are another's.
+def _reusable_chunks(folder: Path, buffer: ReplayBufferProtocol) -> list[ReplayChunk]:
+    """Return the saved chunks with rows of this buffer; none if they belong to another run.
 
-    A new run may save where an old one did. The newest chunk tells: its rows are still in the ring
-    of the run that wrote it, unless the ring has turned over, and then all rows are new anyway.
+    A new run may save into the folder of an old one. Comparing the newest chunk is enough: if it
+    differs from the rows in the buffer, it is another run's. If the buffer no longer has those
+    rows, all its rows are new and must be written anyway.
     """
     try:
         previous = read_manifest(folder)
@@ -248,7 +250,7 @@ def _refuse_other_shapes(
         "action_dim": (manifest.action_dim, learner.action_dim),
         "algorithm": (algorithm_of(manifest.sac), algorithm_of(learner.config)),
         "hidden_sizes": (manifest.sac.hidden_sizes, learner.config.hidden_sizes),
-        # Not every algorithm leaves a choice of these.
+        # Not every algorithm has these settings.
         **{
             name: tuple(getattr(config, name, None) for config in (manifest.sac, learner.config))
             for name in ("num_critics", "critic_layer_norm")
@@ -259,5 +261,5 @@ def _refuse_other_shapes(
         if saved != wanted:
             raise CheckpointError(
                 f"the checkpoint in {folder} was saved with {name} {saved}, this run has {wanted};"
-                " resume with the settings it was started with"
+                " resume with the settings that the run was started with"
             )

@@ -1,8 +1,8 @@
-"""What a checkpoint folder holds, and how its files are written so that none is ever half there.
+"""The files of a checkpoint folder, and how they are replaced so that a crash loses nothing.
 
-Every save writes new files under new names, then replaces manifest.json in one step. Whatever the
-moment a process dies, manifest.json lists either the old files or the new ones, and all of them
-are whole: no file is changed once written, and none is removed while manifest.json lists it.
+Every save writes new files under new names, then replaces manifest.json in one step. Whenever a
+process dies, manifest.json lists either the old files or the new ones, and all of them are
+complete: a written file is never changed, and a listed file is never removed.
 """
 
 import contextlib
@@ -19,17 +19,17 @@ from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 
 FORMAT = 2
 MANIFEST = "manifest.json"
-# Only names this package gives are ever removed.
+# Only files with these names are ever removed.
 _OURS = ("state-*.safetensors", "progress-*.json", "replay-*.safetensors", "manifest*.draft")
 
 
 class CheckpointError(InputError):
-    """A checkpoint is missing, damaged or of another run, or it cannot be written."""
+    """A checkpoint is missing, damaged, from another run, or cannot be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    """One file as it must be found."""
+    """Name, size and hash of one file of the checkpoint."""
 
     name: str
     size: int
@@ -37,13 +37,13 @@ class FileEntry:
     sha256: str
 
     def describes(self, content: bytes) -> bool:
-        """Tell whether `content` is what was written."""
+        """Return whether `content` has this size and hash."""
         return len(content) == self.size and hashlib.sha256(content).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayChunk:
-    """Transitions start to stop, counted since the buffer began."""
+    """A file with transitions from start up to stop, by index over all ever added."""
 
     start: int
     stop: int
@@ -60,22 +60,22 @@ class Manifest:
     sac: AlgorithmConfig
     num_updates: int
     state: FileEntry
-    """Tensors of the learner, arrays of the progress."""
+    """Tensors of the learner and arrays of the training progress."""
     progress: FileEntry
-    """Values of the progress and the state of the buffer's generator, JSON."""
+    """JSON: values of the training progress, and the state of the buffer's generator."""
     buffer_capacity: int
     first_kept: int
-    """Oldest transition in the buffer; the first chunk may begin before it."""
+    """Index of the oldest transition in the buffer; the first chunk may begin before it."""
     chunks: tuple[ReplayChunk, ...]
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
-        """Every file of the checkpoint but the manifest itself."""
+        """Every file of the checkpoint except the manifest."""
         return (self.state, self.progress, *(chunk.file for chunk in self.chunks))
 
 
 def write_file(folder: Path, name: str, content: bytes) -> FileEntry:
-    """Write a file down to the disk; `name` is new to the folder."""
+    """Write a new file and flush it to the disk; `name` must not exist yet."""
     with (folder / name).open("xb") as file:
         file.write(content)
         file.flush()
@@ -84,7 +84,7 @@ def write_file(folder: Path, name: str, content: bytes) -> FileEntry:
 
 
 def read_file(folder: Path, entry: FileEntry) -> bytes:
-    """Return a file's content; raise CheckpointError unless it is what was written."""
+    """Return a file's content; raise CheckpointError if it is missing or differs."""
     path = folder / entry.name
     try:
         content = path.read_bytes()
@@ -95,17 +95,17 @@ def read_file(folder: Path, entry: FileEntry) -> bytes:
         ) from error
     if not entry.describes(content):
         raise CheckpointError(
-            f"checkpoint file {path} is damaged ({len(content)} bytes, {entry.size} were written,"
-            " or their sha256 differs); restore the folder from a copy, or start a new run"
+            f"checkpoint file {path} is damaged: found {len(content)} bytes, expected {entry.size}"
+            " bytes with another sha256; restore the folder from a copy, or start a new run"
         )
     return content
 
 
 def replace_manifest(folder: Path, manifest: Manifest) -> None:
-    """Make `manifest` the one that counts, in one step that a crash cannot divide."""
+    """Replace manifest.json in one atomic step."""
     content = to_mapping(manifest)
     document = {"sha256": _digest(content), "manifest": content}
-    # The files' names must be on the disk before a manifest that lists them.
+    # The directory entries of the files must be on disk before the manifest that lists them.
     sync_folder(folder)
     replace_file(folder / MANIFEST, json.dumps(document, indent=1).encode())
 
@@ -118,14 +118,14 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise CheckpointError(
             f"no checkpoint in {folder}: {path} cannot be read ({error.strerror}); give the"
-            " checkpoint folder of a run that has saved one"
+            " checkpoint folder of a run that has saved a checkpoint"
         ) from error
-    except ValueError as error:  # not JSON, or not text at all
+    except ValueError as error:  # not JSON, or not UTF-8
         raise CheckpointError(f"{_damaged(path)}: {error}") from error
     if not isinstance(document, dict) or document.get("sha256") != _digest(
         document.get("manifest")
     ):
-        raise CheckpointError(f"{_damaged(path)}: its sha256 differs from what was written")
+        raise CheckpointError(f"{_damaged(path)}: its content does not match its sha256")
     content = document["manifest"]
     if content.get("format") != FORMAT:
         raise CheckpointError(
@@ -139,7 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def is_whole_on_disk(folder: Path, manifest: Manifest) -> bool:
-    """Tell whether every file is there in its full size, without reading them."""
+    """Return whether every listed file exists with its full size; contents are not read."""
     try:
         return all((folder / file.name).stat().st_size == file.size for file in manifest.files)
     except OSError:
@@ -147,7 +147,7 @@ def is_whole_on_disk(folder: Path, manifest: Manifest) -> bool:
 
 
 def remove_unlisted(folder: Path) -> None:
-    """Remove what interrupted and earlier saves have left; nothing if that cannot be known."""
+    """Remove files that the manifest does not list; if it cannot be read, remove nothing."""
     try:
         listed = {file.name for file in read_manifest(folder).files}
     except CheckpointError:
@@ -155,13 +155,13 @@ def remove_unlisted(folder: Path) -> None:
     for pattern in _OURS:
         for path in folder.glob(pattern):
             if path.name not in listed:
-                # One that cannot be removed harms nobody; the next save tries again.
+                # A file that cannot be removed does no harm; the next save tries again.
                 with contextlib.suppress(OSError):
                     path.unlink()
 
 
 def _damaged(path: Path) -> str:
-    return f"{path} is damaged, restore the folder from a copy or start a new run"
+    return f"{path} is damaged; restore the folder from a copy, or start a new run"
 
 
 def _digest(content: object) -> str:

@@ -1,4 +1,4 @@
-"""Export an actor as one sealed ONNX file that says what it is and proves what it computes.
+"""Export an actor as one ONNX file with its contract, a digest and reference outputs.
 
 Shapes: B batch, O obs_dim, A action_dim.
 """
@@ -35,12 +35,12 @@ from sac_ros.sac.learners.learner_protocol import Actor
 from sac_ros.sac.networks.discrete_networks import CategoricalActor
 from sac_ros.task.task_spec import TaskSpec
 
-# Old enough for every onnxruntime since 1.14 and for what robots still run.
+# Supported by onnxruntime 1.14 and newer, so that robots with old versions can run it.
 OPSET = 18
 
 
 class PolicyExportError(InputError):
-    """The actor cannot become a policy file, or the file cannot be written."""
+    """The actor cannot be exported, or the file cannot be written."""
 
 
 def export_policy(
@@ -53,7 +53,7 @@ def export_policy(
     golden_obs: NDArray[np.float32],
     path: Path,
 ) -> None:
-    """Write the policy file, whole or not at all; arguments as for `policy_bytes`."""
+    """Write the policy file in one atomic step; arguments as for `policy_bytes`."""
     content = policy_bytes(
         actor,
         task=task,
@@ -75,12 +75,12 @@ def policy_bytes(
     obs_high: NDArray[np.float32],
     golden_obs: NDArray[np.float32],
 ) -> bytes:
-    """Return the content of a policy file, loaded once to see that a robot will accept it.
+    """Return the content of a policy file; it is loaded once to check that a robot accepts it.
 
-    `obs_low` and `obs_high` [O] bound the observations of the training; at `golden_obs` [32, O] the
-    file promises what the actor computes.
+    `obs_low` and `obs_high` [O] are the observation range in training. The outputs at `golden_obs`
+    [32, O] are stored in the file, and checked whenever a robot loads it.
     """
-    # On the CPU, which is where policies run: a GPU may multiply in reduced precision.
+    # On the CPU, where policies run: a GPU may multiply in reduced precision.
     actor = copy.deepcopy(actor).cpu()
     _refuse_unfit(actor, task)
     contract = _contract(actor, task, provenance, obs_low, obs_high, golden_obs)
@@ -101,7 +101,7 @@ def _refuse_unfit(actor: Actor, task: TaskSpec) -> None:
     if found != expected:
         raise PolicyExportError(
             f"the actor has (obs_dim, action_dim) {found}, task {task.name!r} has {expected};"
-            " export with the task it was trained for"
+            " export it with the task that it was trained for"
         )
     for name, weight in actor.state_dict().items():
         if not weight.isfinite().all():
@@ -132,7 +132,7 @@ def _contract(
             golden=golden,
         )
     except ValueError as error:
-        raise PolicyExportError(f"the contract cannot be made: {error}") from error
+        raise PolicyExportError(f"cannot make the policy's contract: {error}") from error
 
 
 def _golden(actor: Actor, obs: NDArray[np.float32]) -> GoldenPairs | GoldenLogits:
@@ -147,14 +147,14 @@ def _rows(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
 
 
 # Tracing takes over a second, and a learner on a robot exports every few seconds. The graph depends
-# on the architecture alone, so it is traced once and only the weights are put in.
+# only on the architecture, so it is traced once; later exports replace the weights.
 @functools.lru_cache(maxsize=8)
 def _traced_model(kind: type[Actor], architecture: Hashable) -> onnx.ModelProto:
-    """Return the graph of an actor, with weights of no meaning.
+    """Return the ONNX graph of an actor with random placeholder weights.
 
     obs [B, O] -> mean [B, A], log_std [B, A], or -> logits [B, K] of a discrete policy.
     """
-    # Random ones: the exporter would merge equal tensors, two biases of zeros for instance.
+    # Random weights: the exporter merges equal tensors, for example two zero biases.
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         actor = kind(*cast(tuple[Any, ...], architecture)).eval()
         for parameter in actor.parameters():
@@ -178,7 +178,7 @@ def _traced_model(kind: type[Actor], architecture: Hashable) -> onnx.ModelProto:
 
 
 def _set_weights(model: onnx.ModelProto, actor: Actor) -> None:
-    # Not the choices of a discrete actor: the contract's task has them.
+    # Without the choices of a discrete actor: they are in the contract's task.
     weights = {name: weight.detach() for name, weight in actor.named_parameters()}
     for tensor in model.graph.initializer:
         if (weight := weights.pop(tensor.name, None)) is not None:
@@ -187,7 +187,7 @@ def _set_weights(model: onnx.ModelProto, actor: Actor) -> None:
 
 
 def _strip_tracing_notes(model: onnx.ModelProto) -> None:
-    """Drop the stack traces of every node: they name folders of this machine, and weigh more."""
+    """Remove the stack traces of all nodes: they name local folders and enlarge the file."""
     graph = model.graph
     del graph.value_info[:]
     for noted in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
@@ -197,13 +197,13 @@ def _strip_tracing_notes(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silence what the exporter says of itself on every export."""
+    """Suppress the exporter's log lines and warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # four lines on torchvision operators that nobody uses here
+    logger.setLevel(logging.ERROR)  # hides four lines about torchvision operators, unused here
     try:
         with warnings.catch_warnings():
-            # torch's own use of its own deprecated class, while it copies the exported program.
+            # torch itself uses its deprecated class while it copies the exported program.
             warnings.filterwarnings(
                 "ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning
             )

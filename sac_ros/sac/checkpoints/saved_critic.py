@@ -1,4 +1,4 @@
-"""The critics of a checkpoint, in one scale whichever SAC trained them.
+"""Load actor and critics from a checkpoint, in the same units for every SAC variant.
 
 Shapes: B batch, O obs_dim, A action_dim, N critics, K choices.
 """
@@ -22,7 +22,7 @@ from sac_ros.sac.networks.networks import CriticEnsemble, SquashedGaussianActor
 
 
 class SavedCritic(Protocol):
-    """An actor, and the critics that say what it is to earn."""
+    """An actor with the critics that estimate its soft return."""
 
     @property
     def alpha(self) -> float:
@@ -30,11 +30,11 @@ class SavedCritic(Protocol):
         ...
 
     def sample(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
+        """Sample an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
         ...
 
     def min_q(self, obs: Tensor, action: Tensor) -> Tensor:
-        """Return the least Q of the critics [B], of obs [B, O] and action [B, A].
+        """Return the minimum Q of all critics [B] at obs [B, O] and action [B, A].
 
         In units of the environment's own reward.
         """
@@ -43,21 +43,21 @@ class SavedCritic(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ContinuousCritic:
-    """Critics of any action in [-1, 1]."""
+    """Actor and critics for continuous actions in [-1, 1]."""
 
     actor: SquashedGaussianActor
     alpha: float
     reward_scale: float
-    """What the critics' reward was multiplied by."""
+    """Factor on the reward that the critics were trained with."""
     critic: CriticEnsemble
 
     def sample(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
+        """Sample an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
         with torch.no_grad():
             return self.actor.sample(obs, generator)
 
     def min_q(self, obs: Tensor, action: Tensor) -> Tensor:
-        """Return the least Q of the critics [B], of obs [B, O] and action [B, A]."""
+        """Return the minimum Q of all critics [B] at obs [B, O] and action [B, A]."""
         with torch.no_grad():
             q: Tensor = self.critic(obs, action).amin(dim=0)
         return q / self.reward_scale
@@ -65,25 +65,25 @@ class ContinuousCritic:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscreteCritic:
-    """Critics of the choices of a discrete policy."""
+    """Actor and critics for discrete actions."""
 
     actor: CategoricalActor
     alpha: float
     critic: DiscreteCritics
 
     def sample(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
+        """Sample an action [B, A] for obs [B, O]; return it with its log-probability [B]."""
         with torch.no_grad():
             return self.actor.sample_with_logp(obs, generator)
 
     def min_q(self, obs: Tensor, action: Tensor) -> Tensor:
-        """Return the least Q of the critics [B], of obs [B, O] and action [B, A]."""
+        """Return the minimum Q of all critics [B] at obs [B, O] and action [B, A]."""
         with torch.no_grad():
             return self.critic.q_of_choice(obs, self.actor.choice_indices(action)).amin(dim=0)
 
 
 def load_critic(folder: Path) -> SavedCritic:
-    """Rebuild actor and critics of a checkpoint; raise CheckpointError."""
+    """Load actor and critics from a checkpoint folder; raise CheckpointError."""
     saved = load_learner(folder)
     tensors, config, obs_dim = saved.state.tensors, saved.config, saved.obs_dim
     actor = actor_from_weights(obs_dim, saved.action_dim, config, tensors_of_part("actor", tensors))
@@ -99,7 +99,7 @@ def load_critic(folder: Path) -> SavedCritic:
         num_critics, layer_norm = config.num_critics, config.critic_layer_norm
         alpha, reward_scale = float(tensors["log_alpha"].exp()), 1.0
     else:
-        # Scaling the reward at temperature 1 is having the inverse as the temperature.
+        # SAC v1 scales the reward at temperature 1: in unscaled units, alpha is 1 / reward_scale.
         num_critics, layer_norm = NUM_CRITICS, False
         alpha, reward_scale = 1.0 / config.reward_scale, config.reward_scale
     assert isinstance(actor, SquashedGaussianActor)

@@ -1,8 +1,9 @@
-"""Read the actor out of a model that Stable-Baselines3's SAC has saved.
+"""Read the actor from a model file saved by Stable-Baselines3's SAC.
 
-Their zip holds pickles. None is run here: the weights go through torch's weights_only loader, which
-makes tensors and nothing else, and of the rest only plain JSON is read. What is believed is what
-that JSON says of the network: its activation, and that no observation is normalised outside of it.
+The zip file contains pickles; none is executed here. Weights are loaded by torch with weights_only,
+which creates tensors only, and the settings are read as plain JSON. The activation function is taken
+from these settings. The file does not show whether observations were normalised outside the network
+(VecNormalize); they are assumed not to be.
 """
 
 import json
@@ -20,28 +21,28 @@ from sac_ros.errors import InputError
 from sac_ros.sac.networks.networks import SquashedGaussianActor
 
 MAX_MEMBER_BYTES = 256 * 1024 * 1024
-"""A zip can unpack to far more than it weighs."""
+"""Limit for one unpacked file: a small zip can unpack to a huge file."""
 
 _RELU = "torch.nn.modules.activation.ReLU"
 
 
 class SB3ModelError(InputError):
-    """The file is no SAC model of Stable-Baselines3, or one that has no equal here."""
+    """The file is not a SAC model of Stable-Baselines3, or has features without equivalent here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SB3Model:
-    """What a saved model says of itself, and its actor."""
+    """The actor of a saved model, and where it came from."""
 
     actor: SquashedGaussianActor
     num_timesteps: int
     seed: int | None
     version: str
-    """Of Stable-Baselines3."""
+    """Version of Stable-Baselines3."""
 
 
 def read_sb3_model(path: Path) -> SB3Model:
-    """Read a model saved by `SAC.save`; raise SB3ModelError if it cannot be taken over whole."""
+    """Read a model saved by `SAC.save`; raise SB3ModelError if it cannot be imported exactly."""
     try:
         with zipfile.ZipFile(path) as archive:
             settings = json.loads(_member(archive, "data"))
@@ -72,13 +73,13 @@ def read_sb3_model(path: Path) -> SB3Model:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return a part of the archive, if it is there and of a size that a model has."""
+    """Return one file of the archive; raise SB3ModelError if it is missing or too large."""
     try:
         size = archive.getinfo(name).file_size
     except KeyError as error:
         raise SB3ModelError(
-            f"holds no {name!r}, so it is not a model of Stable-Baselines3; give the .zip that"
-            " model.save wrote"
+            f"the archive has no {name!r}, so it is not a model of Stable-Baselines3; give the .zip"
+            " that model.save wrote"
         ) from error
     if size > MAX_MEMBER_BYTES:
         raise SB3ModelError(f"{name!r} unpacks to {size} bytes, at most {MAX_MEMBER_BYTES} allowed")
@@ -86,14 +87,14 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _refuse_foreign(settings: Mapping[str, object]) -> None:
-    """Raise SB3ModelError for what the weights alone would not show."""
+    """Raise SB3ModelError for settings that the weights do not show but that change the actor."""
     policy = settings.get("policy_kwargs")
     policy = cast(Mapping[str, object], policy) if isinstance(policy, dict) else {}
     activation = str(policy.get("activation_fn", _RELU))
     if _RELU not in activation:
         raise SB3ModelError(f"its activation is {activation}, only ReLU can be imported")
     if settings.get("use_sde"):
-        raise SB3ModelError("it explores by gSDE, which has no equal here; train it without")
+        raise SB3ModelError("it explores with gSDE, which is not supported; train without use_sde")
 
 
 def _actor(weights: object) -> SquashedGaussianActor:
@@ -110,7 +111,7 @@ def _actor(weights: object) -> SquashedGaussianActor:
     expected = {f"{part}.{kind}" for part in parts for kind in ("weight", "bias")}
     if not layers or set(theirs) != expected:
         raise SB3ModelError(
-            f"its actor is made of {sorted(theirs)[:4]} and more, expected the hidden layers"
+            f"its actor has the weights {sorted(theirs)[:4]} and more, expected the hidden layers"
             " latent_pi.* and the heads mu and log_std: an MlpPolicy of SAC"
         )
     hidden_sizes = [theirs[f"{layer}.weight"].shape[0] for layer in layers]

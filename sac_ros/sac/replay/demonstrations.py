@@ -1,7 +1,7 @@
-"""What people did with a robot: on disk beside its transitions, and in memory to learn from.
+"""Demonstrations: the steps that a person commanded, on disk and in a replay buffer.
 
-The folder is a TransitionLog like the robot's own, so what was demonstrated before the policy ever
-ran may be put there too.
+The folder is a TransitionLog like the robot's own, so demonstrations recorded before the policy
+first ran can be put there too.
 
 Shapes: n transitions, W numbers in a packed one.
 """
@@ -15,14 +15,14 @@ from sac_ros.sac.replay.transition_rows import add_rows, add_transition
 from sac_ros.task.transition import Transition, columns
 
 CAPACITY = 100_000
-"""Steps of a person that are kept, the newest ones: more than an hour of them at 25 Hz."""
+"""Newest demonstrated steps that are kept: more than an hour at 25 Hz."""
 
 
 class Demonstrations:
-    """Steps that a person commanded, and the executed actions in them."""
+    """Steps commanded by a person, with the actions that were executed."""
 
     def __init__(self, folder: Path, contract: PolicyContract, seed: int) -> None:
-        """Read what is there; raise TransitionLogError."""
+        """Load the demonstrations in the folder; raise TransitionLogError."""
         task = contract.task
         self.log = TransitionLog(
             folder,
@@ -37,6 +37,9 @@ class Demonstrations:
             add_rows(self.buffer, rows, places)
 
     def add(self, transition: Transition) -> None:
-        """Keep one step for good; raise TransitionLogError, and learn from it all the same."""
+        """Add one step to the buffer and the log.
+
+        Raises TransitionLogError if it cannot be logged; the buffer has it nevertheless.
+        """
         add_transition(self.buffer, transition)
         self.log.append(transition)

@@ -1,7 +1,7 @@
-"""Past transitions of stacked images, each image kept once and as bytes.
+"""A replay buffer for stacked images that stores each image once, as bytes.
 
-An observation is a stack of S images, of which the next observation has S - 1 again. Stored as they
-come, every image would be kept 2 S times, each pixel as a float of four bytes: 8 S times too much.
+An observation is a stack of S images; the next observation repeats S - 1 of them. A plain buffer
+would store every image 2 S times, with four bytes per pixel: 8 S times as much memory.
 
 Shapes: n transitions added at once, B batch, S images in a stack, P pixels of an image, O = S P,
 A action_dim, F images kept.
@@ -20,15 +20,15 @@ _FRAMES, _FRAME_IDS, _STACKS, _ROWS = "frames", "frame_ids", "stacks", "rows"
 
 
 class NoPixelsError(InputError):
-    """An observation holds something else than whole numbers from 0 to 255."""
+    """An observation has values other than whole numbers from 0 to 255."""
 
 
 class FrameReplayBuffer:
-    """A ring of transitions, sampled uniformly with replacement, over a ring of images.
+    """A ring buffer of transitions over a ring buffer of images, sampled with replacement.
 
-    Images are numbered in the order they came; a transition keeps the numbers of its two stacks.
-    An image that the last observation of the same environment had is found again by comparison, so
-    nothing is assumed of how stacks are made, or of where episodes begin.
+    Each image has an id, counted from 0; a transition stores the ids of its two stacks. Images
+    repeated from the environment's last observation are found by comparison, so the buffer makes no
+    assumption about how stacks are built or where episodes begin.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class FrameReplayBuffer:
         self.num_added = 0
         """Transitions ever added; transition i lies in row i modulo capacity."""
         self._num_pixels = num_pixels
-        # Every step brings one image, the begin of an episode some more.
+        # Every step adds one image; the start of an episode adds a few more.
         self._max_frames = capacity + capacity // 4 + 16 * num_images
         row_width = action_dim + 3
         refuse_if_too_large(
@@ -59,24 +59,24 @@ class FrameReplayBuffer:
         self._rows = np.empty((capacity, row_width), dtype=np.float32)
         self._num_frames = 0
         self._first_whole = 0
-        """Oldest transition of which every image is still there."""
+        """Oldest transition whose images are all still stored."""
 
     def __len__(self) -> int:
         return self.num_added - self.first_kept
 
     @property
     def first_kept(self) -> int:
-        """Index, counted since the buffer began, of the oldest transition still in it."""
+        """Index of the oldest stored transition, counted over all transitions ever added."""
         return max(self._first_whole, self.num_added - self.capacity)
 
     @property
     def row_bytes(self) -> int:
-        """About what one transition takes."""
+        """Approximate size of one transition in bytes."""
         return self._num_pixels + int(self._stacks[0].nbytes) + int(self._rows[0].nbytes)
 
     @property
     def rng_state(self) -> Mapping[str, object]:
-        """The sampling generator's state; JSON can hold it."""
+        """State of the sampling generator, serialisable as JSON."""
         return self._rng.bit_generator.state
 
     def add(
@@ -88,10 +88,10 @@ class FrameReplayBuffer:
         terminated: npt.ArrayLike,
         truncated: npt.ArrayLike,
     ) -> None:
-        """Append n transitions: [n, O], [n, A], [n], [n, O], [n], [n]; the oldest give way.
+        """Append n transitions: [n, O], [n, A], [n], [n, O], [n], [n]; the oldest are replaced.
 
-        One each of n environments, in the same order every time. `next_obs` is the observation that
-        the step led to, also where an episode ended.
+        One transition per environment, always in the same order. `next_obs` is the observation
+        that the step led to, also where an episode ended.
         """
         num_new = len(np.asarray(reward))
         rows = np.column_stack(
@@ -100,10 +100,10 @@ class FrameReplayBuffer:
         if not np.isfinite(rows).all():
             raise NonFiniteTransitionError(
                 f"transition {self.num_added}: action or reward not finite; learning from it would"
-                " ruin the networks: look for what diverged in the environment"
+                " make the weights NaN: check the environment for divergence"
             )
         before, after = self._images(obs, num_new), self._images(next_obs, num_new)
-        # Before any is written: the rows of the last step are where these may go.
+        # Read before anything is written: the new rows may overwrite those of the last step.
         known = [self._last_stack(index, num_new) for index in range(num_new)]
         for index in range(num_new):
             place = self.num_added % self.capacity
@@ -114,7 +114,7 @@ class FrameReplayBuffer:
         self._drop_incomplete(num_new)
 
     def sample(self, batch_size: int) -> Batch:
-        """Draw a batch, observations as bytes; the tensors are the caller's own."""
+        """Sample a batch with observations as bytes; the tensors are copies."""
         places = self._rng.integers(self.first_kept, self.num_added, batch_size) % self.capacity
         images = self._frames[self._stacks[places] % self._max_frames]  # [B, 2, S, P]
         pixels = torch.from_numpy(images.reshape(batch_size, 2, -1)).to(self._device)
@@ -128,13 +128,13 @@ class FrameReplayBuffer:
         )
 
     def obs_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return the observations [k, O] of transitions counted since the buffer began."""
+        """Return the observations [k, O] of k transitions, by index over all ever added."""
         images = self._frames[self._stacks[indices % self.capacity, 0] % self._max_frames]
         obs: npt.NDArray[np.float32] = images.reshape(len(indices), -1).astype(np.float32)
         return obs
 
     def chunk(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
-        """Return transitions start to stop with all their images, for a checkpoint."""
+        """Return transitions from start up to stop with all their images, for a checkpoint."""
         if not self.first_kept <= start <= stop <= self.num_added:
             raise ValueError(
                 f"transitions {start} to {stop} asked for, the buffer holds {self.first_kept} to"
@@ -155,18 +155,18 @@ class FrameReplayBuffer:
         chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[np.generic]]]],
         rng_state: Mapping[str, object],
     ) -> None:
-        """Become the buffer whose oldest transition is `first_kept`; chunks come with their start.
+        """Restore the buffer from chunks, each with the index of its first transition.
 
-        The first may begin before it.
+        `first_kept` is the oldest transition to keep; the first chunk may begin before it.
         """
         self.num_added = self._first_whole = first_kept
         for start, chunk in chunks:
-            # In their order: where two images share a place, the newer one must stay.
+            # In ascending order: if two images share a slot, the newer one must remain.
             frame_ids = chunk[_FRAME_IDS]
             self._frames[frame_ids % self._max_frames] = chunk[_FRAMES]
             self._num_frames = max(self._num_frames, int(frame_ids.max()) + 1)
-            unwanted = max(0, first_kept - start)
-            stacks, rows = chunk[_STACKS][unwanted:], chunk[_ROWS][unwanted:]
+            num_dropped = max(0, first_kept - start)
+            stacks, rows = chunk[_STACKS][num_dropped:], chunk[_ROWS][num_dropped:]
             places = np.arange(self.num_added, self.num_added + len(rows)) % self.capacity
             self._stacks[places], self._rows[places] = stacks, rows
             self.num_added += len(rows)
@@ -175,29 +175,29 @@ class FrameReplayBuffer:
     def _images(self, obs: npt.ArrayLike, num_new: int) -> npt.NDArray[np.uint8]:
         """Return the images [n, S, P] of observations [n, O]."""
         given = np.reshape(obs, (num_new, -1, self._num_pixels))
-        with np.errstate(invalid="ignore"):  # a NaN becomes some byte, and is found out below
+        with np.errstate(invalid="ignore"):  # a NaN becomes an arbitrary byte; detected below
             pixels = given.astype(np.uint8)
         if not np.array_equal(pixels, given):
             raise NoPixelsError(
-                f"transition {self.num_added}: an observation holds other values than 0, 1 ... 255;"
-                " this replay buffer is for images: use encoder mlp for anything else"
+                f"transition {self.num_added}: an observation has values other than 0, 1 ... 255;"
+                " this replay buffer is for images: use encoder mlp for other observations"
             )
         return pixels
 
     def _last_stack(self, index: int, num_new: int) -> npt.NDArray[np.int64] | None:
-        """Return what environment `index` saw last; None if that is not known."""
+        """Return the image ids of environment `index`'s last observation; None if not stored."""
         last = self.num_added - num_new + index
         return self._stacks[last % self.capacity, 1].copy() if last >= self.first_kept else None
 
     def _number_obs(
         self, images: npt.NDArray[np.uint8], last_seen: npt.NDArray[np.int64] | None
     ) -> npt.NDArray[np.int64]:
-        """Return the numbers of the images [S] that a step began with."""
+        """Return the ids [S] of the images of an observation, storing new images."""
         numbers = np.empty(len(images), dtype=np.int64)
         for position, image in enumerate(images):
             if last_seen is not None and self._is(last_seen[position], image):
                 numbers[position] = last_seen[position]
-            # An episode may begin with its first image S times over.
+            # The first observation of an episode may repeat one image S times.
             elif position and self._is(numbers[position - 1], image):
                 numbers[position] = numbers[position - 1]
             else:
@@ -207,11 +207,11 @@ class FrameReplayBuffer:
     def _number_next(
         self, images: npt.NDArray[np.uint8], stack: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
-        """Return the numbers of the images [S] that a step led to from those of `stack` [S]."""
+        """Return the ids [S] of the images of the observation that follows `stack` [S]."""
         numbers = np.empty_like(stack)
         for position, (number, image) in enumerate(zip(stack[1:], images[:-1], strict=True)):
             numbers[position] = number if self._is(number, image) else self._store(image)
-        # Always anew, were it the same: no transition may depend on an image of long ago.
+        # Always stored, even if equal: no transition may depend on a much older image.
         numbers[-1] = self._store(images[-1])
         return numbers
 
@@ -226,13 +226,13 @@ class FrameReplayBuffer:
         return self._num_frames - 1
 
     def _drop_incomplete(self, num_envs: int) -> None:
-        """Give up the oldest transitions, up to the last one of which an image was overwritten.
+        """Drop the oldest transitions, up to the last one with an overwritten image.
 
-        Transitions do not lose their images in the order they came: one environment may have begun
-        an episode, with new images, while its neighbour goes on with images S steps old.
+        Transitions do not lose their images in order: one environment may have started an episode
+        with new images, while another still uses images that are S steps old.
         """
         oldest_frame = self._num_frames - self._max_frames
-        # No image is older than S steps of its environment, so all that is incomplete lies here.
+        # No image is older than S steps of its environment: all incomplete ones are within reach.
         reach = num_envs * (self._stacks.shape[-1] + 1)
         first = self.first_kept
         while True:

@@ -1,4 +1,4 @@
-"""Past transitions, kept as packed rows so that sampling is one gather.
+"""The replay buffer: one packed row per transition, so that sampling is a single gather.
 
 Shapes: n transitions added at once, B batch, O obs_dim, A action_dim, W = 2 O + A + 3.
 """
@@ -19,7 +19,7 @@ _ROWS = "rows"
 
 
 class BufferMemoryError(InputError):
-    """The replay buffer asked for does not fit into this machine's memory."""
+    """The requested replay buffer does not fit into this machine's memory."""
 
 
 class NonFiniteTransitionError(InputError):
@@ -27,7 +27,7 @@ class NonFiniteTransitionError(InputError):
 
 
 class Batch(NamedTuple):
-    """Transitions as the losses take them."""
+    """A batch of transitions, as the losses use it."""
 
     obs: Tensor  # [B, O]
     action: Tensor  # [B, A], in [-1, 1]
@@ -37,10 +37,10 @@ class Batch(NamedTuple):
 
 
 class ReplayBuffer:
-    """A ring of transitions: the newest `capacity` of them, sampled uniformly with replacement.
+    """A ring buffer of the newest `capacity` transitions, sampled uniformly with replacement.
 
-    A row is obs, action, reward, next_obs, terminated, truncated, in one float32 array
-    [capacity, W], because gathering one array is five times faster than gathering five.
+    A row is obs, action, reward, next_obs, terminated, truncated. All rows form one float32 array
+    [capacity, W]: indexing one array is five times faster than indexing five.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class ReplayBuffer:
         return min(self.num_added, self.capacity)
 
     def reserve_memory(self) -> None:
-        """Touch all of the buffer's memory now, before there is anything in it.
+        """Write to all of the buffer's memory now, so that the system really allocates it.
 
-        Linux gives a page when it is first written to: without this, a process grows for as long
-        as the buffer fills, and one that asked for too much is killed hours later.
+        Linux allocates a page at the first write. Without this, the process grows while the buffer
+        fills, and may be killed hours later for lack of memory.
         """
         self._rows.zero_()
 
@@ -76,7 +76,7 @@ class ReplayBuffer:
         terminated: npt.ArrayLike,
         truncated: npt.ArrayLike,
     ) -> None:
-        """Append n transitions: [n, O], [n, A], [n], [n, O], [n], [n]; the oldest give way.
+        """Append n transitions: [n, O], [n, A], [n], [n, O], [n], [n]; the oldest are replaced.
 
         `next_obs` is the observation that the step led to, also where an episode ended.
         """
@@ -99,12 +99,12 @@ class ReplayBuffer:
             broken = [name for name, part in parts.items() if not np.isfinite(part).all()]
             raise NonFiniteTransitionError(
                 f"transition {self.num_added}: {' and '.join(broken)} not finite; learning from it"
-                " would ruin the networks: look for what diverged in the environment"
+                " would make the weights NaN: check the environment for divergence"
             )
         self._append(rows)
 
     def sample(self, batch_size: int) -> Batch:
-        """Draw a batch; the tensors are the caller's own."""
+        """Sample a batch; the tensors are copies."""
         positions = self._rng.integers(0, len(self), size=batch_size)
         rows = self._rows.index_select(0, torch.from_numpy(positions)).to(self._device)
         action_at = self.obs_dim
@@ -121,16 +121,16 @@ class ReplayBuffer:
 
     @property
     def row_bytes(self) -> int:
-        """Size of one packed row."""
+        """Size of one packed row in bytes."""
         return _FLOAT_BYTES * _row_width(self.obs_dim, self.action_dim)
 
     @property
     def first_kept(self) -> int:
-        """Index, counted since the buffer began, of the oldest transition still in it."""
+        """Index of the oldest stored transition, counted over all transitions ever added."""
         return self.num_added - len(self)
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Return a copy of rows start to stop [stop - start, W], counted since the buffer began."""
+        """Return a copy [stop - start, W] of rows, by index over all transitions ever added."""
         if not self.first_kept <= start <= stop <= self.num_added:
             raise ValueError(
                 f"rows {start} to {stop} asked for, the buffer holds {self.first_kept} to"
@@ -139,11 +139,11 @@ class ReplayBuffer:
         return self._rows_np[np.arange(start, stop) % self.capacity]
 
     def obs_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Return the observations [k, O] of transitions counted since the buffer began."""
+        """Return the observations [k, O] of k transitions, by index over all ever added."""
         return self._rows_np[indices % self.capacity, : self.obs_dim]
 
     def chunk(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
-        """Return transitions start to stop, for a checkpoint."""
+        """Return transitions from start up to stop, for a checkpoint."""
         return {_ROWS: self.rows(start, stop)}
 
     def restore_chunks(
@@ -152,9 +152,9 @@ class ReplayBuffer:
         chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[np.generic]]]],
         rng_state: Mapping[str, object],
     ) -> None:
-        """Become the buffer whose oldest row is `first_kept`; chunks come with their start.
+        """Restore the buffer from chunks, each with the index of its first transition.
 
-        The first may begin before it.
+        `first_kept` is the oldest transition to keep; the first chunk may begin before it.
         """
         rows = (
             chunk[_ROWS].astype(np.float32, copy=False)[max(0, first_kept - start) :]
@@ -164,7 +164,7 @@ class ReplayBuffer:
 
     @property
     def rng_state(self) -> Mapping[str, object]:
-        """The sampling generator's state; JSON can hold it."""
+        """State of the sampling generator, serialisable as JSON."""
         return self._rng.bit_generator.state
 
     def restore(
@@ -173,8 +173,8 @@ class ReplayBuffer:
         rows: Iterable[npt.NDArray[np.float32]],
         rng_state: Mapping[str, object],
     ) -> None:
-        """Become the buffer whose oldest row is `first_kept`; rows come in blocks [n, W]."""
-        # The same rows at the same places: a draw of positions then means the same transitions.
+        """Restore the buffer from blocks of rows [n, W]; the first row has index `first_kept`."""
+        # Rows return to their old positions, so that the generator samples the same transitions.
         self.num_added = first_kept
         for block in rows:
             self._append(block)
@@ -200,10 +200,10 @@ def _allocate(capacity: int, row_width: int) -> Tensor:
 
 
 def refuse_if_too_large(capacity: int, row_bytes: int) -> None:
-    """Raise BufferMemoryError if the machine has no room for so many rows."""
+    """Raise BufferMemoryError if `capacity` rows do not fit into memory."""
     needed = capacity * row_bytes
     available = available_memory_bytes()
-    # Asked beforehand: Linux grants more than it has and kills the process hours later.
+    # Checked in advance: Linux overcommits memory and kills the process hours later.
     if needed > available:
         raise BufferMemoryError(
             f"a replay buffer of {capacity} transitions of {row_bytes} bytes needs"

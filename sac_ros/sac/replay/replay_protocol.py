@@ -1,4 +1,4 @@
-"""What training loop and checkpoint ask of a replay buffer, and which one a learner gets.
+"""The interface of a replay buffer, and the choice of the buffer for an algorithm.
 
 Shapes: n transitions added at once, k transitions, O obs_dim, A action_dim.
 """
@@ -17,13 +17,13 @@ from sac_ros.sac.replay.replay_buffer import Batch, ReplayBuffer
 
 
 class ReplayBufferProtocol(Protocol):
-    """Past transitions, sampled uniformly; ReplayBuffer says what each member does."""
+    """Past transitions, sampled uniformly; ReplayBuffer documents each member."""
 
     capacity: int
     num_added: int
 
     def __len__(self) -> int:
-        """Return how many transitions may be drawn."""
+        """Return how many transitions can be sampled."""
         ...
 
     @property
@@ -33,7 +33,7 @@ class ReplayBufferProtocol(Protocol):
 
     @property
     def row_bytes(self) -> int:
-        """About what one transition takes."""
+        """Approximate size of one transition in bytes."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class ReplayBufferProtocol(Protocol):
         ...
 
     def sample(self, batch_size: int) -> Batch:
-        """Draw a batch."""
+        """Sample a batch."""
         ...
 
     def obs_at(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -71,14 +71,14 @@ class ReplayBufferProtocol(Protocol):
         chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[np.generic]]]],
         rng_state: Mapping[str, object],
     ) -> None:
-        """Become the buffer that the chunks are of."""
+        """Restore the buffer from the chunks of a checkpoint."""
         ...
 
 
 def make_buffer(
     obs_dim: int, action_dim: int, config: AlgorithmConfig, seed: int, device: str = "cpu"
 ) -> ReplayBufferProtocol:
-    """Return the buffer that suits the learner: images are kept as bytes, and once each."""
+    """Return the replay buffer for the algorithm: for images, one that stores each image once."""
     if isinstance(config, SACDiscreteConfig) and config.encoder == "nature_cnn":
         num_pixels = IMAGE_SIZE**2
         num_images = obs_dim // num_pixels

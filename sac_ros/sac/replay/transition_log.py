@@ -1,10 +1,10 @@
-"""Transitions on disk, each written whole the moment it comes: the memory of a robot.
+"""The transition log: all transitions of a robot on disk, appended as they arrive.
 
-A folder of segments. A segment is one line of JSON that says what it holds, then records of one
-size: a packed transition (sac_ros/task/transition.py, float64) and a checksum of it and of its
-number. Records are only ever appended, with one write each: after `kill -9` at most the one being
-written is torn, and it is cut off when the log is opened again. After a power cut, what came after
-the last `sync` may be gone or damaged; damaged records are left out and counted.
+The log is a folder of segments. A segment is a header, one line of JSON, followed by records of
+equal size: a packed transition (sac_ros/task/transition.py, float64) and a checksum of it and of
+its number. Records are only appended, with one write each. After `kill -9` only the last record
+can be incomplete; it is removed when the log is opened again. After a power cut, records since the
+last `sync` may be lost or damaged; damaged records are skipped and counted.
 
 Shapes: n transitions, W = 8 + 2 O + A numbers in a packed one.
 """
@@ -35,7 +35,7 @@ _MAX_HEADER_BYTES = 4096
 
 
 class TransitionLogError(InputError):
-    """The log is another robot's, in use, or cannot be read or written."""
+    """The log belongs to another robot, is in use, or cannot be read or written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +52,18 @@ class LogHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A remark on transitions first to last, both included, made after they were written."""
+    """An annotation of the transitions first to last, inclusive, added after they were written."""
 
     first: int
     last: int
     kind: str
-    """`bad`: made while the guard's bound was broken. `aborted`: by a person, an episode long."""
+    """`bad`: recorded while returns were below the guard's bound. `aborted`: a person ended the
+    episode; all its transitions are marked."""
     reason: str
 
 
 class TransitionLog:
-    """The transitions of one robot, appended for as long as it lives."""
+    """All transitions of one robot, over all its runs."""
 
     def __init__(
         self,
@@ -74,13 +75,13 @@ class TransitionLog:
         capacity: int,
         records_per_segment: int = RECORDS_PER_SEGMENT,
     ) -> None:
-        """Describe the log; `open` reads and locks it. Keeps at least the newest `capacity`."""
+        """Set up the log; `open` locks and reads it. At least the newest `capacity` are kept."""
         self.folder = folder
         self.obs_dim, self.action_dim = obs_dim, action_dim
         self.num_added = 0
-        """Transitions ever appended; the number of the next one."""
+        """Transitions ever appended, which is also the number of the next one."""
         self.num_damaged = 0
-        """Records found damaged at opening, and left out."""
+        """Damaged records that `open` skipped."""
         self.marks: list[Mark] = []
         self._task_fingerprint = task_fingerprint
         self._capacity = capacity
@@ -93,13 +94,13 @@ class TransitionLog:
 
     @property
     def record_bytes(self) -> int:
-        """Size of one record on disk."""
+        """Size of one record on disk in bytes."""
         return self._record_bytes
 
     def open(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """Lock the log and yield what it holds: number of the first row, and rows [n, W].
+        """Lock the log; yield its content in blocks: number of the first row, and rows [n, W].
 
-        Must be read to its end before the first `append`. Raises TransitionLogError.
+        Read it to the end before the first `append`. Raises TransitionLogError.
         """
         self._take_lock()
         self._read_marks()
@@ -109,9 +110,9 @@ class TransitionLog:
             yield from self._read_segment(path, is_last)
 
     def append(self, transition: Transition) -> None:
-        """Write one transition; it survives the death of this process from here on.
+        """Write one transition; from then on it survives the end of this process.
 
-        Raises TransitionLogError (full disk): the log is then as it was before.
+        Raises TransitionLogError if the disk is full; the log is then unchanged.
         """
         segment = self._segment_for_next()
         with disk_errors_as(TransitionLogError, self.folder):
@@ -119,7 +120,7 @@ class TransitionLog:
         self.num_added += 1
 
     def mark(self, mark: Mark) -> None:
-        """Remember a remark for good; raise TransitionLogError (full disk)."""
+        """Store an annotation on disk; raise TransitionLogError if the disk is full."""
         self.marks.append(mark)
         text = json.dumps(to_mapping(mark))
         line = f"{zlib.crc32(text.encode()):08x} {text}\n"
@@ -131,9 +132,9 @@ class TransitionLog:
             os.fsync(file.fileno())
 
     def sync(self) -> None:
-        """Bring everything down to the disk, so that a power cut cannot take it either.
+        """Flush everything to the disk, so that it also survives a power cut.
 
-        Raises TransitionLogError (full disk).
+        Raises TransitionLogError if the disk is full.
         """
         if self._segment is None:
             return
@@ -141,7 +142,7 @@ class TransitionLog:
             os.fsync(self._segment.fileno())
 
     def close(self) -> None:
-        """Sync, and let another process have the log."""
+        """Sync the log and release its lock."""
         if self._segment is not None:
             self.sync()
             self._segment.close()
@@ -180,7 +181,7 @@ class TransitionLog:
         for line in self._marks_path.read_bytes().splitlines():
             checksum, _, text = line.decode("utf-8", "replace").partition(" ")
             if f"{zlib.crc32(text.encode()):08x}" != checksum:
-                continue  # torn by a crash
+                continue  # incomplete after a crash
             with contextlib.suppress(ConfigError):
                 self.marks.append(parse_mapping(json.loads(text), Mark, str(self._marks_path)))
 
@@ -191,7 +192,7 @@ class TransitionLog:
             raise TransitionLogError(f"cannot read {path}: {error.strerror}") from error
         line, newline, body = content.partition(b"\n")
         if not newline and is_last:
-            path.unlink()  # the crash came while its first line was being written
+            path.unlink()  # a crash interrupted the writing of its header
             return
         header = self._parse_header(path, line)
         self.num_added = max(self.num_added, header.first)
@@ -217,14 +218,14 @@ class TransitionLog:
             header = parse_mapping(json.loads(line[:_MAX_HEADER_BYTES]), LogHeader, str(path))
         except (ValueError, ConfigError) as error:
             raise TransitionLogError(
-                f"{path} does not begin as a transition log does ({error}); move it away"
+                f"{path} is not a transition log: its first line is invalid ({error}); move it away"
             ) from error
         found = (header.format, header.obs_dim, header.action_dim, header.task_fingerprint)
         wanted = (FORMAT, self.obs_dim, self.action_dim, self._task_fingerprint)
         if found != wanted:
             raise TransitionLogError(
-                f"{path} holds transitions of another task or format (format, obs_dim, action_dim,"
-                f" fingerprint {found}), expected {wanted}; give this robot a folder of its own"
+                f"{path} holds transitions of another task or format: (format, obs_dim, action_dim,"
+                f" fingerprint) is {found}, expected {wanted}; give this robot a folder of its own"
             )
         return header
 
@@ -251,7 +252,7 @@ class TransitionLog:
         return self._segment
 
     def _forget_oldest(self) -> None:
-        """Remove segments of which every transition is older than the newest `capacity`."""
+        """Remove segments that hold none of the newest `capacity` transitions."""
         firsts = [(int(path.stem.partition("-")[2]), path) for path in self._segments()]
         for (_, path), (next_first, _) in pairwise(firsts):
             if next_first <= self.num_added - self._capacity:
@@ -277,11 +278,11 @@ def _begin_segment(path: Path, header: bytes) -> BinaryIO:
 
 
 def _checksum(number: int, payload: bytes) -> bytes:
-    """Return four bytes that also tell a record at a wrong place."""
+    """Return a checksum of four bytes; it includes the number, so misplaced records fail too."""
     return zlib.crc32(payload, number & 0xFFFFFFFF).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _runs(whole: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of each unbroken run of True."""
+    """Yield start and stop index of each contiguous run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], whole, [False])).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

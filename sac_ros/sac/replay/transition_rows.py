@@ -1,4 +1,4 @@
-"""Transitions, single or packed as a log has them, taken into memory.
+"""Add transitions to a replay buffer, single or as packed rows from a transition log.
 
 Shapes: n transitions, W numbers in a packed one.
 """
@@ -25,7 +25,8 @@ def add_transition(buffer: ReplayBuffer, transition: Transition) -> None:
 
 
 def add_rows(buffer: ReplayBuffer, rows: NDArray[np.float64], columns: Mapping[str, slice]) -> None:
-    """Add rows [n, W], of which `columns` tells the parts, to a buffer of any capacity."""
+    """Add packed rows [n, W]; `columns` gives the slice of each part."""
+    # In pieces, because one `add` must not exceed the capacity.
     for offset in range(0, len(rows), buffer.capacity):
         part = rows[offset : offset + buffer.capacity]
         buffer.add(
