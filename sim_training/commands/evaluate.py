@@ -1,6 +1,6 @@
 """`sac-ros evaluate`: the returns of an exported policy in its task's environment.
 
-Runs the very file that a robot would run, in the same onnxruntime session; torch is not needed.
+It runs the same policy file in the same runtime (onnxruntime) as a robot; torch is not needed.
 Shapes: O obs_dim, A action_dim.
 """
 
@@ -28,27 +28,27 @@ from sim_training.terminal.options import parse_options
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """What a person types."""
+    """Options of `sac-ros evaluate`."""
 
     policy: Annotated[Path, tyro.conf.Positional]
     """Policy file, such as runs/hc1/policy.onnx."""
     episodes: int = 10
-    """How many to run."""
+    """Number of episodes."""
     seed: int = 1
-    """Of the start states, and with --sampled of the noise."""
+    """Seed of the start states and, with --sampled, of the exploration noise."""
     json: bool = False
     """Print one JSON object instead of a table."""
     video: Path | None = None
-    """Film the first episode into this .mp4, .gif or .webp file."""
+    """Record a video of the first episode to this .mp4, .gif or .webp file."""
     video_seconds: float | None = None
-    """End the film after so many seconds; None films the whole episode."""
+    """Length of the video in s; None records the whole episode."""
     sampled: bool = False
-    """Draw actions as training does, instead of taking the most likely one."""
+    """Sample actions as in training, instead of the deterministic action."""
     perturbation: Perturbation = field(default_factory=Perturbation)
-    """Another robot than the model describes."""
+    """Changes of the robot's model."""
 
     def __post_init__(self) -> None:
-        """Refuse counts and seeds that are none."""
+        """Raise ValueError for a count or seed out of range."""
         if self.episodes < 1:
             raise ValueError(f"episodes must be at least 1, got {self.episodes}")
         if self.seed < 0:

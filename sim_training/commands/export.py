@@ -1,6 +1,6 @@
-"""`sac-ros export`: write policy.onnx from a run's checkpoint, also while the run goes on.
+"""`sac-ros export`: write policy.onnx from a run's checkpoint, also while the run is training.
 
-Or from a model that Stable-Baselines3 has saved.
+It also exports models saved by Stable-Baselines3.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from sim_training.training.training_config import TrainingConfig, resolve_task
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What a person types."""
+    """Options of `sac-ros export`."""
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder of the run."""
     out: Path | None = None
-    """File to write; None means RUN/policy.onnx, or MODEL.onnx beside the model."""
+    """Output file; None means RUN/policy.onnx, or MODEL.onnx next to the model."""
     from_sb3: Path | None = None
-    """Instead of a run: a .zip saved by Stable-Baselines3's SAC. Nothing in it is unpickled."""
+    """Instead of a run: a .zip saved by Stable-Baselines3's SAC. Its pickles are not executed."""
     task: str | None = None
     """With --from-sb3: the task, or task file, that the model was trained for."""
     env: str | None = None
-    """With --from-sb3, instead of a task: the Gymnasium id it was trained in."""
+    """With --from-sb3, instead of a task: id of the Gymnasium environment it was trained in."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,9 +45,11 @@ def main(argv: Sequence[str]) -> int:
     if options.from_sb3 is not None:
         return _export_sb3(options, options.from_sb3, command_line("export", argv))
     if options.run is None:
-        raise OptionError("give the folder of a run, or --from-sb3 model.zip")
+        raise OptionError("nothing to export; give the folder of a run, or --from-sb3 model.zip")
     if options.task is not None or options.env is not None:
-        raise OptionError("--task and --env go with --from-sb3; a run knows its own task")
+        raise OptionError(
+            "--task and --env need --from-sb3; a run has its task stored: remove them"
+        )
     folder = RunFolder(options.run)
     path = options.out or folder.policy
     step = export_run(folder, path)
@@ -61,5 +63,5 @@ def _export_sb3(options: ExportOptions, model: Path, command: str) -> int:
     task = resolve_task(TrainingConfig(task=options.task, env=options.env))
     path = options.out or model.with_suffix(".onnx")
     return_mean = export_sb3_model(model, task, path, command)
-    print(f"wrote {path}, of return {return_mean:.1f} in {task.name}")
+    print(f"wrote {path}; its mean return in {task.name} is {return_mean:.1f}")
     return 0

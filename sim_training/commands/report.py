@@ -1,4 +1,4 @@
-"""`sac-ros report`: one page that shows what runs have learned."""
+"""`sac-ros report`: an HTML page with the results of training runs."""
 
 import json
 import os
@@ -36,28 +36,29 @@ from sim_training.training.provenance import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What a person types."""
+    """Options of `sac-ros report`."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Run folders, or folders of runs; those that differ in their seed alone are pooled."""
+    """Run folders, or folders of runs; runs that differ only in their seed are pooled."""
     compare: tuple[Path, ...] = ()
-    """Run folders, or folders of runs over several seeds, each a line of its own under its name."""
+    """Run folders, or folders of runs over several seeds; each argument is one line in the figures,
+    labelled with its name."""
     out: Path | None = None
     """Folder for index.html, the PNGs and summary.json; None means report/ in the run's folder, or
-    in the one that all runs have in common."""
+    in the common parent folder of all runs."""
     title: str | None = None
     """Heading of the page; None means the task's name."""
     episodes: int = 20
-    """Episodes of each run's policy for the histogram."""
+    """Episodes of each run's policy for the histogram of returns."""
     value_episodes: int = 5
-    """Episodes of each run in which Q values are compared with the returns that follow."""
+    """Episodes of each run in which Q values are compared with the returns actually obtained."""
     seed: int = 1
-    """Of the start states, and of the actions that are sampled to check the Q values."""
+    """Seed of the start states, and of the sampled actions in the check of the Q values."""
     video: bool = True
-    """Film an episode; it needs OpenGL, and the page says so where there is none."""
+    """Record a video of an episode. It needs OpenGL; without it, the page has a note instead."""
 
     def __post_init__(self) -> None:
-        """Refuse counts that are none, and a report of nothing."""
+        """Raise ValueError for counts out of range, or if no run is given."""
         if not self.runs and not self.compare:
             raise ValueError("no run given: sac-ros report runs/hc1, or --compare runs/a runs/b")
         for name in ("episodes", "value_episodes"):
@@ -73,11 +74,11 @@ def main(argv: Sequence[str]) -> int:
         ReportOptions,
         argv,
         prog="sac-ros report",
-        description="Make one self-contained page, and PNGs, of what runs have learned.",
+        description="Make a self-contained HTML page, and PNG figures, of training runs.",
     )
     groups = _read_groups(options)
     out = options.out or _default_out(options)
-    # Before the measurements, so that a folder that cannot be written is not found out after them.
+    # Before the measurements, so that a read-only folder is reported at once.
     out.mkdir(parents=True, exist_ok=True)
     effort = MeasurementSettings(
         episodes=options.episodes,
@@ -109,7 +110,7 @@ def _read_groups(options: ReportOptions) -> list[RunGroup]:
     labels = [group.label for group in groups]
     if len(set(labels)) < len(labels):
         raise OptionError(
-            f"two groups of runs would both be called {labels[0]!r}; give all of them to --compare"
+            f"two groups of runs have the same label {labels[0]!r}; give all of them to --compare"
         )
     return groups
 
@@ -146,7 +147,7 @@ def _illustrate(
             ("training", "Training", _TRAINING_CAPTION, training_curves(groups)),
             (
                 "values",
-                "Does the critic tell the truth?",
+                "Q values against realised returns",
                 _value_caption(values, effort),
                 value_figure(values, indices),
             ),
@@ -168,29 +169,30 @@ def _illustrate(
 
 
 _TRAINING_CAPTION = (
-    "Of the updates, a point every <code>log_every</code> steps, averaged over stretches where"
-    " there are many. Thin: single seeds. Dotted, in the entropy's panel: the target entropy, which"
-    " the temperature is driven by. Losses and Q values of sac_v1 are in its scaled reward here."
+    "Metrics of the updates, one point every <code>log_every</code> steps; long curves are averaged"
+    " over intervals. Thin lines: single seeds. Dotted line in the entropy's panel: the target"
+    " entropy of the temperature. Losses and Q values of sac_v1 are in units of its scaled reward."
 )
 
 
 def _learning_caption(groups: Sequence[RunGroup]) -> str:
     sizes = {len(group.runs) for group in groups}
-    parts = ["Each point is an evaluation with the most likely action."]
+    parts = ["Each point is an evaluation with deterministic actions."]
     if 1 in sizes:
         parts.append(
-            "Of a single seed the band is one standard deviation of an evaluation's episodes, and"
-            " says nothing about other seeds."
+            "For a single seed, the band is one standard deviation over an evaluation's episodes; it"
+            " does not show the variation between seeds."
         )
     if 2 in sizes:
-        parts.append("Of two seeds (thin) their mean is drawn, and no interval.")
+        parts.append("For two seeds (thin lines), the mean is shown without an interval.")
     if max(sizes) >= MIN_SEEDS_FOR_INTERVAL:
         parts.append(
-            "Of several seeds (thin) the thick line is the interquartile mean and the band its 95 %"
-            " interval, by stratified bootstrap over the seeds, up to the step all have reached."
+            "For several seeds (thin lines), the thick line is the interquartile mean and the band"
+            " its 95 % interval by stratified bootstrap over the seeds, up to the last step that all"
+            " seeds have reached."
         )
     if MIN_SEEDS_FOR_INTERVAL <= max(sizes) < 10:
-        parts.append("Of fewer than ten seeds such an interval is itself rough.")
+        parts.append("With fewer than ten seeds, this interval is only a rough estimate.")
     return " ".join(parts)
 
 
@@ -201,15 +203,14 @@ def _value_caption(checks: dict[str, ValueCheck], effort: MeasurementSettings) -
         parts.append(
             f"{name}mean Q {number(float(values.q.mean()))}, realised"
             f" {number(float(values.realised.mean()))}, bias {number(values.bias)}"
-            f" ({100.0 * values.relative_bias:+.1f} %), correlation {values.correlation:.2f},"
-            f" at most {100.0 * values.tail_weight:.1f} % of a return from the critic itself."
+            f" ({100.0 * values.relative_bias:+.1f} %), correlation {values.correlation:.2f}; the"
+            f" critic's own estimate is at most {100.0 * values.tail_weight:.1f} % of a return."
         )
     return (
-        f"{' '.join(parts)} {effort.value_episodes} episodes of each run, acted by sampling as in"
-        " training. Q is the lesser of the critics; the realised return discounts rewards and the"
-        " entropy that Q counts, and goes on beyond the time limit, which is no end to Q either."
-        " Band: two standard errors, over the seeds where there are several, else over the"
-        " episodes."
+        f"{' '.join(parts)} {effort.value_episodes} episodes of each run, with sampled actions as in"
+        " training. Q is the minimum of the critics. The realised return is the discounted sum of"
+        " rewards and entropy bonuses; like Q, it continues beyond the time limit. Band: two"
+        " standard errors, over the seeds if there are several, otherwise over the episodes."
     )
 
 
@@ -225,8 +226,8 @@ def _returns_caption(measurements: dict[str, Measurement], effort: MeasurementSe
             f" after {steps} steps of training."
         )
     return (
-        f"{' '.join(parts)} {effort.episodes} episodes of each run's latest checkpoint, not"
-        " discounted; the strokes below are the episodes, the line is their mean."
+        f"{' '.join(parts)} Undiscounted returns of {effort.episodes} episodes of each run's latest"
+        " checkpoint; short strokes are single episodes, the line is their mean."
     )
 
 

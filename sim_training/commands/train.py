@@ -1,4 +1,4 @@
-"""`sac-ros train`: the whole loop, from the first random action to the exported policy."""
+"""`sac-ros train`: train a policy in simulation, with one seed or several."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""`sac-ros tune`: search for hyperparameters with Optuna, and stop hopeless trials early."""
+"""`sac-ros tune`: search for hyperparameters with Optuna; trials below the median stop early."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,17 +21,17 @@ from sim_training.tuning.search_space import (
 
 @dataclass(frozen=True, kw_only=True)
 class TuneOptions(TuneSettings):
-    """What a person types."""
+    """Options of `sac-ros tune`."""
 
     out: Path | None = None
     """Folder for the study, the trials and the results; None means runs/tune_TASK_ALGORITHM."""
     resume: bool = False
-    """Go on with the search in that folder; only --trials may be changed, and --jobs."""
+    """Resume the search in the --out folder; only --trials and --jobs may change."""
     jobs: int = 1
-    """Trials that train at the same time, each on a core of its own."""
+    """Number of trials that train at the same time, each on one core."""
 
     def __post_init__(self) -> None:
-        """Refuse a count that is none."""
+        """Raise ValueError for a count out of range."""
         super().__post_init__()
         if self.jobs < 1:
             raise ValueError(f"jobs must be at least 1, got {self.jobs}")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         base = read_yaml(settings.config, type(base))
     resolve_task(
         TrainingConfig(task=settings.task, env=settings.env)
-    )  # refuses what does not exist
+    )  # raises ConfigError if it does not exist
     path = settings.space or package_share() / "config" / "search_space.yaml"
     space = read_search_space(path, base)
     with RunFolder(out).locked():
@@ -60,7 +60,7 @@ _SETTINGS = tuple(TuneSettings.__dataclass_fields__)
 
 
 def _read_options(argv: Sequence[str]) -> TuneOptions:
-    """Resolve the command line; a resumed search takes what is not given from its tune.yaml."""
+    """Resolve the command line; a resumed search takes its defaults from OUT/tune.yaml."""
     own, passed_on = split_at_double_dash(argv)
     options = replace(_parse(own, TuneOptions()), train_options=tuple(passed_on))
     out = options.out or _default_out(options)
@@ -68,11 +68,14 @@ def _read_options(argv: Sequence[str]) -> TuneOptions:
     if not options.resume:
         if stored_at.exists():
             raise OptionError(
-                f"{out} already holds a search; go on with it by --resume, or choose another --out"
+                f"{out} already has a search; resume it with --resume, or choose another --out"
             )
         return options
     if not stored_at.exists():
-        raise OptionError(f"{out} holds no search to go on with: there is no {stored_at}")
+        raise OptionError(
+            f"{out} has no search to resume: {stored_at} does not exist; check --out, or start a"
+            " search without --resume"
+        )
     stored = read_yaml(stored_at, TuneSettings)
     given = _parse(own, TuneOptions(**{name: getattr(stored, name) for name in _SETTINGS}))
     if passed_on:
@@ -84,8 +87,8 @@ def _read_options(argv: Sequence[str]) -> TuneOptions:
     ]
     if changed:
         raise OptionError(
-            f"{out} cannot go on with other settings: {', '.join(changed)}; drop these options, or"
-            " search anew in another --out"
+            f"{out} cannot resume with other settings: {', '.join(changed)}; remove these options,"
+            " or start a new search in another --out"
         )
     return replace(given, out=out)
 
@@ -97,7 +100,7 @@ def _parse(argv: Sequence[str], default: TuneOptions) -> TuneOptions:
         prog="sac-ros tune",
         description=(
             "Search for hyperparameters; the best are written as YAML for `sac-ros train --config`."
-            " Options after -- go to the training of every trial."
+            " Options after -- are passed to `sac-ros train` in every trial."
         ),
         default=default,
     )
@@ -106,8 +109,8 @@ def _parse(argv: Sequence[str], default: TuneOptions) -> TuneOptions:
 def _default_out(settings: TuneSettings) -> Path:
     if settings.task is None and settings.env is None:
         raise OptionError(
-            "give --task half_cheetah, --env Pendulum-v1, or the --out folder of a search to"
-            " --resume"
+            "no task given; give --task half_cheetah, --env Pendulum-v1, or the --out folder of a"
+            " search to --resume"
         )
     name = Path(settings.task).stem if settings.task is not None else str(settings.env)
     safe = name.replace(":", "_").replace("/", "_")

@@ -1,4 +1,4 @@
-"""Evaluation in the middle of training, which must not disturb it.
+"""Evaluation during training, without any effect on the training run.
 
 Shapes: n environments whose episode still runs, O obs_dim, A action_dim.
 """
@@ -17,10 +17,10 @@ from sim_training.training.training_progress import TrainingProgress
 
 
 class ActorEvaluation:
-    """Runs the actor's most likely action in environments that training never sees.
+    """Evaluates the deterministic policy in separate environments.
 
-    It draws nothing from training's random streams, and its own seeds depend on the run's seed
-    and the step alone, so that a resumed run finds the same returns.
+    It uses none of training's random generators. Its seeds depend only on the run's seed and the
+    step, so a resumed run gets the same returns.
     """
 
     def __init__(self, config: TrainingConfig, task: TaskSpec) -> None:
@@ -31,7 +31,7 @@ class ActorEvaluation:
         ]
 
     def evaluate(self, actor: Actor, progress: TrainingProgress) -> None:
-        """Append an evaluation to the progress."""
+        """Evaluate the actor and append the result to `progress.evaluations`."""
 
         def act(obs: NDArray[np.float32]) -> NDArray[np.float32]:
             with torch.no_grad():

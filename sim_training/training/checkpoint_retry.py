@@ -1,4 +1,4 @@
-"""Reading a checkpoint that a running training may replace at any moment."""
+"""Read a checkpoint that a running training may replace at the same time."""
 
 import time
 from collections.abc import Callable
@@ -13,9 +13,9 @@ READ_PAUSE_S = 0.5
 
 
 def read_with_retry(read: Callable[[Path], T], checkpoint: Path) -> T:
-    """Return what `read` makes of a checkpoint folder; again where it was replaced under its eyes.
+    """Return `read(checkpoint)`; try again if the checkpoint was replaced while it was read.
 
-    Raises CheckpointError if that does not help.
+    Raises CheckpointError after the last attempt.
     """
     for attempt in range(READ_ATTEMPTS):
         try:

@@ -1,4 +1,4 @@
-"""Write policy.onnx from a run's actor or checkpoint, also while the run goes on."""
+"""Write policy.onnx from a run's actor or checkpoint, also while the run is training."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sim_training.training.training_progress import LoopState
 
 
 def export_run(folder: RunFolder, path: Path) -> int:
-    """Write the policy of a run's latest checkpoint; return the step that it was saved at."""
+    """Write the policy of a run's latest checkpoint; return the checkpoint's step."""
     folder.require_checkpoint()
     saved = read_with_retry(load_actor, folder.checkpoint)
     state = LoopState.from_checkpoint(saved.progress)
@@ -29,7 +29,7 @@ def export_actor(
     config: TrainingConfig,
     state: LoopState,
 ) -> None:
-    """Write an actor with the contract of the run that trained it."""
+    """Write an actor as a policy file, with the contract of the run that trained it."""
     progress = state.progress
     export_policy(
         actor,

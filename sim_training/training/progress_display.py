@@ -1,4 +1,4 @@
-"""What a person sees while training: a live bar on a terminal, now and then a line elsewhere."""
+"""The progress display of a training run: a bar on a terminal, plain lines in a file or pipe."""
 
 import logging
 import time
@@ -15,14 +15,14 @@ from sim_training.training.training_progress import TrainingProgress
 
 TERMINAL_PERIOD_S = 0.5
 LINE_PERIOD_S = 30.0
-"""Between two lines in a log file: hours of training stay readable."""
+"""Time between two lines in a log file, so that hours of training stay readable."""
 
 
 class ProgressDisplay(Protocol):
-    """Shows a status and says lines; used as a context manager."""
+    """Shows the training status and prints lines; a context manager."""
 
     def __enter__(self) -> "ProgressDisplay":
-        """Begin."""
+        """Start the display."""
         ...
 
     def __exit__(
@@ -31,39 +31,39 @@ class ProgressDisplay(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         ...
 
     def is_due(self) -> bool:
-        """Return whether the last status shown is old enough for another."""
+        """Return whether it is time to show the status again."""
         ...
 
     def show(
         self, progress: TrainingProgress, steps_per_s: float, training_return: float | None
     ) -> None:
-        """Show how far training is."""
+        """Show the status."""
         ...
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         ...
 
 
 def make_display(steps: int) -> ProgressDisplay:
-    """Return the display that suits standard output."""
+    """Return a bar if standard output is a terminal, plain lines otherwise."""
     console = Console()
     return TerminalDisplay(console, steps) if console.is_terminal else LineDisplay(steps)
 
 
 class TerminalDisplay(LinesAboveProgress):
-    """A bar that is redrawn in place."""
+    """A progress bar that is redrawn in place."""
 
     def __init__(self, console: Console, steps: int) -> None:
         self._steps = steps
-        # Redrawn by the loop itself: a drawing thread would take turns with the learner.
+        # Redrawn by the training loop: a drawing thread would compete with the learner.
         super().__init__(
             Progress(
-                BarColumn(bar_width=12),  # the words beside it need the rest of 80 columns
+                BarColumn(bar_width=12),  # the text beside it needs the rest of 80 columns
                 TaskProgressColumn(),
                 TextColumn("{task.fields[words]}"),
                 console=console,
@@ -108,7 +108,7 @@ class LineDisplay(PlainLines):
 
 @contextmanager
 def forward_logs_to(display: ProgressDisplay) -> Iterator[None]:
-    """Let what this package logs, such as that it compiles, appear among the lines."""
+    """Print this package's log messages, such as "compiling", on the display."""
     handler = logging.Handler()
     handler.emit = lambda record: display.say(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("sac_ros")
@@ -125,7 +125,7 @@ def forward_logs_to(display: ProgressDisplay) -> Iterator[None]:
 def status_text(
     progress: TrainingProgress, steps: int, steps_per_s: float, training_return: float | None
 ) -> str:
-    """Say how far training is, how fast, how long it still takes, and what it earns."""
+    """Return step, speed, remaining time and returns as one line of text."""
     words = [f"step {progress.step}/{steps}"]
     if steps_per_s > 0.0:
         words.append(f"{steps_per_s:.0f} steps/s")

@@ -1,4 +1,4 @@
-"""Where a policy comes from: command, commit and versions, for the contract in its file."""
+"""The provenance of a policy: command, git commit and package versions, for its contract."""
 
 import importlib.metadata
 import shlex
@@ -10,7 +10,7 @@ from pathlib import Path
 from sac_ros.policy.contract import Provenance
 
 PACKAGES = ("sac_ros", "torch", "numpy", "gymnasium", "mujoco", "onnx", "onnxruntime")
-"""Those whose version can change what a run computes or exports."""
+"""Packages whose version can change the result of a run or an export."""
 
 
 def make_provenance(
@@ -22,7 +22,7 @@ def make_provenance(
     evaluation_return: float | None,
     training_run_s: float | None,
 ) -> Provenance:
-    """Describe the run that this process has trained; `commands` are its own and those resumed."""
+    """Return the provenance of a run; `commands` started and resumed it."""
     return Provenance(
         algorithm=algorithm,
         seed=seed,
@@ -37,18 +37,18 @@ def make_provenance(
 
 
 def command_line(subcommand: str, argv: Sequence[str]) -> str:
-    """Return the command as it can be typed again."""
+    """Return the command line, quoted for a shell."""
     return shlex.join(["sac-ros", subcommand, *argv])
 
 
 def resume_command(command: str) -> str:
-    """Return the command that goes on with what `command` began or resumed."""
+    """Return the command that resumes the run that `command` started."""
     words = shlex.split(command)
     return command if "--resume" in words else shlex.join([*words, "--resume"])
 
 
 def package_versions() -> dict[str, str]:
-    """Return the version of each installed package that matters."""
+    """Return the installed version of each package in PACKAGES."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -59,9 +59,9 @@ def package_versions() -> dict[str, str]:
 
 
 def git_commit(source: Path) -> str:
-    """Return the commit that `source` belongs to, with -dirty if the tree differs; or `unknown`."""
+    """Return the git commit of `source`, with -dirty if the tree differs, or `unknown`."""
     folder = str(source.parent)
-    # Only if git knows this very file: an installed package may lie inside somebody else's tree.
+    # Only if git tracks this file: an installed package may be inside another repository.
     git = ["git", "--no-optional-locks", "-C", folder]
     tracked = [*git, "ls-files", "--error-unmatch", source.name]
     describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--match="]

@@ -1,4 +1,4 @@
-"""The folder of one training run: where each file lies, and that one process at a time writes."""
+"""The folder of one training run: the paths of its files, and a lock for the writing process."""
 
 import contextlib
 import fcntl
@@ -16,12 +16,12 @@ from sim_training.training.training_config import TrainingConfig
 
 
 class RunFolderError(InputError):
-    """The folder cannot take the run: it is occupied, in use, or holds none to resume."""
+    """The folder cannot be used: it has another run, is in use, or has no run to resume."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run; TensorBoard's event files lie beside them."""
+    """Paths of one run; TensorBoard's event files are in the same folder."""
 
     path: Path
 
@@ -32,12 +32,12 @@ class RunFolder:
 
     @property
     def progress_csv(self) -> Path:
-        """One row an evaluation."""
+        """Table with one row per evaluation."""
         return self.path / "progress.csv"
 
     @property
     def policy(self) -> Path:
-        """The exported policy, written at the end."""
+        """The exported policy of the last step, written at the end."""
         return self.path / "policy.onnx"
 
     @property
@@ -52,12 +52,12 @@ class RunFolder:
 
     @property
     def task(self) -> Path:
-        """The task as it was when training began, whatever becomes of its file."""
+        """A copy of the task as it was when training began."""
         return self.path / "task.yaml"
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is something to resume or to export."""
+        """Whether there is a checkpoint to resume or to export."""
         return (self.checkpoint / "manifest.json").exists()
 
     def read_config(self) -> TrainingConfig:
@@ -72,21 +72,21 @@ class RunFolder:
         """Raise RunFolderError unless there is a checkpoint."""
         if not self.has_checkpoint:
             raise RunFolderError(
-                f"{self.path} holds no run that was saved: {self.checkpoint / 'manifest.json'} is"
-                f" not there; check the path, or begin one by sac-ros train --out {self.path}"
+                f"{self.path} has no saved run: {self.checkpoint / 'manifest.json'} does not exist;"
+                f" check the path, or start a run with sac-ros train --out {self.path}"
             )
 
     def refuse_other_run(self) -> None:
-        """Raise RunFolderError if a new run here would overwrite one that has been saved."""
+        """Raise RunFolderError if a new run here would overwrite a saved run."""
         if self.has_checkpoint:
             raise RunFolderError(
-                f"{self.path} already holds a run; go on with it by --resume, or choose another"
+                f"{self.path} already has a saved run; resume it with --resume, or choose another"
                 " --out"
             )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep every other training process out of it."""
+        """Create the folder and lock it against other training processes."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("w")
@@ -94,7 +94,7 @@ class RunFolder:
             raise RunFolderError(
                 f"cannot write into {self.path} ({error.strerror}); choose another --out"
             ) from error
-        # The kernel lets go of the lock when its process dies, however it dies.
+        # The kernel releases the lock when the process ends, also after kill -9.
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,6 +105,6 @@ class RunFolder:
             yield
 
     def write_settings(self, config: TrainingConfig, task: TaskSpec) -> None:
-        """Write what `read_config` and `read_task` return."""
+        """Write the files that `read_config` and `read_task` read."""
         for path, value in ((self.config, config), (self.task, task)):
             replace_text(path, yaml.safe_dump(to_mapping(value), sort_keys=False))

@@ -1,4 +1,4 @@
-"""`sac-ros export --from-sb3`: a policy that Stable-Baselines3 trained, as one of ours.
+"""`sac-ros export --from-sb3`: export a policy trained with Stable-Baselines3.
 
 Shapes: n environments whose episode still runs, O obs_dim, A action_dim.
 """
@@ -25,25 +25,25 @@ SEED = 1
 
 @dataclass(frozen=True, kw_only=True)
 class _Observed:
-    """What a policy saw and earned."""
+    """The observations and the mean return of some episodes of a policy."""
 
     obs: NDArray[np.float32]  # [T, O]
     return_mean: float
 
 
 def export_sb3_model(model: Path, task: TaskSpec, out: Path, command: str) -> float:
-    """Write the model's actor as a policy of `task`; return its mean return there.
+    """Write the model's actor as a policy of `task`; return its mean return in that task.
 
-    The zip says neither what its observations are nor what they ranged over, so the policy is run
-    in the task's environment, which gives the contract its range and its golden observations.
-    Raises SB3ModelError or PolicyExportError.
+    The zip has no observation range. The policy is run in the task's environment, which gives the
+    contract its observation range and its golden observations. Raises SB3ModelError or
+    PolicyExportError.
     """
     saved = read_sb3_model(model)
     found = (saved.actor.obs_dim, saved.actor.action_dim)
     if found != (task.obs_dim, task.action_dim):
         raise PolicyExportError(
             f"{model} has (obs_dim, action_dim) {found}, task {task.name!r} has"
-            f" {(task.obs_dim, task.action_dim)}; name the task it was trained for"
+            f" {(task.obs_dim, task.action_dim)}; give the task that it was trained for"
         )
     observed = _run(saved.actor, task)
     rng = np.random.default_rng(SEED)

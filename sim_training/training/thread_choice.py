@@ -1,8 +1,8 @@
-"""How many threads an update runs on: as many as are the fastest at the moment.
+"""Choose the number of threads for an update by measuring which number is fastest.
 
-Threads of one product wait for each other after each, by spinning. Beside another busy process
-that wait turns into the length of that process's turn, and two threads become slower than one,
-at worst thirty times. So the choice is measured, and measured again.
+The threads of a matrix product wait for each other by spinning. If another process uses a core,
+each wait can last a whole scheduler time slice, and two threads become slower than one, up to
+thirty times. The fastest number therefore changes over time, so it is measured repeatedly.
 """
 
 import math
@@ -17,14 +17,14 @@ from typing import Final, Literal
 import torch
 
 FIRST_TRIAL: Final = 3_000
-"""Updates before the first trial: for each number of threads the update is compiled anew."""
+"""Updates before the first trial. A trial compiles the update for each number of threads."""
 TRIAL_PERIOD_S: Final = 60.0
 TRIAL_UPDATES: Final = 20
 CANDIDATES: Final = (1, 2, 4)
 
 
 class ThreadChoice:
-    """Sets torch's threads and times the updates that run on them."""
+    """Sets torch's number of threads and measures the update time with each candidate."""
 
     def __init__(
         self,
@@ -46,18 +46,18 @@ class ThreadChoice:
         self._untried: list[int] = []
         self._is_on_trial = False
         self._results_s: dict[int, float] = {}
-        """Median time of an update in the last trial, by number of threads."""
+        """Median update time in the last trial, by number of threads."""
         self._tried_at_s = -math.inf
         self._use(self._candidates[0])
 
     @property
     def threads(self) -> int:
-        """Of the next update."""
+        """Number of threads of the next update."""
         return self._threads
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Time one update, and choose for the next one."""
+        """Measure one update, then choose the number of threads for the next one."""
         began_s = self._clock_s()
         yield
         if len(self._candidates) > 1:
@@ -76,18 +76,18 @@ class ThreadChoice:
             self._untried = list(self._candidates)
             self._begin_trial()
         elif self._is_slowed_down:
-            # At once, without another trial: what has become slow is slow to try.
+            # Switch at once, without a trial: several threads are slow now, and so is a trial.
             self._use(1)
 
     @property
     def _is_clearly_slower(self) -> bool:
-        """Whether even the quickest update so far is far behind another candidate's median."""
+        """Whether even the fastest update is far slower than another candidate's median."""
         best_s = min(self._results_s.values(), default=math.inf)
         return len(self._recent_s) > 3 and min(self._recent_s) > 1.5 * best_s
 
     @property
     def _is_slowed_down(self) -> bool:
-        """Whether several threads are slower by now than one was in the last trial."""
+        """Whether several threads are now slower than one thread was in the last trial."""
         return (
             self._threads > 1
             and len(self._recent_s) == TRIAL_UPDATES
@@ -99,7 +99,7 @@ class ThreadChoice:
         self._use(self._untried.pop(0))
 
     def _end_trial(self, now_s: float) -> None:
-        # The median: the first update may have waited for its compilation.
+        # The median, because the first update may include its compilation.
         self._results_s[self._threads] = statistics.median(self._recent_s)
         if self._untried:
             self._begin_trial()

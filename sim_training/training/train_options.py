@@ -1,4 +1,4 @@
-"""The command line of `sac-ros train`: settings, where to write, and whether to go on."""
+"""The command line of `sac-ros train`: settings, output folder, and whether to resume."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from sim_training.training.training_config import TrainingConfig, refuse_changes
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What a person types; everything but where and how to begin is a setting of the run."""
+    """Options of `sac-ros train`; `training` has the settings that are stored with the run."""
 
     training: Annotated[TrainingConfig, tyro.conf.arg(name=""), AvoidSubcommands] = field(
         default_factory=TrainingConfig
@@ -28,26 +28,28 @@ class TrainOptions:
     out: Path | None = None
     """Run folder; None means runs/TASK_SEED."""
     resume: bool = False
-    """Go on exactly with the run in that folder; settings that are not given are its own."""
+    """Resume the run in the --out folder exactly; its stored settings are the defaults."""
     config: Path | None = None
-    """YAML file of the algorithm's settings, such as config/sac.yaml; options override it."""
+    """YAML file with hyperparameters, such as config/sac.yaml; options override it."""
     randomize: Path | None = None
-    """YAML file of ranges, such as config/randomization.yaml; --randomization options override."""
+    """YAML file with domain randomisation ranges, such as config/randomization.yaml;
+    --randomization options override it."""
     delays: Path | None = None
-    """YAML file that policy_node wrote with measure_delay_s: the delays to randomise within."""
+    """YAML file with delays that policy_node measured (parameter measure_delay_s); training
+    randomises delays within these ranges."""
     seeds: tuple[int, ...] | None = None
-    """Instead of --seed: a run each, side by side, on one thread each unless --threads is given;
-    in OUT/seed_N, where OUT is runs/TASK_seeds if it is not given."""
+    """Instead of --seed: train one run per seed in parallel, in OUT/seed_N. OUT defaults to
+    runs/TASK_seeds. Each run uses one thread unless --threads is given."""
     jobs: int | None = None
-    """With --seeds, how many train at the same time; None means as many as there are cores."""
+    """With --seeds: how many runs train at the same time; None means one per processor core."""
 
     def __post_init__(self) -> None:
-        """Refuse seeds that cannot be trained side by side."""
+        """Raise ValueError for seeds that cannot be trained in parallel."""
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs must be at least 1, got {self.jobs}")
         if self.seeds is None:
             if self.jobs is not None:
-                raise ValueError("jobs goes with seeds: give --seeds 1 2 3 too, or drop --jobs")
+                raise ValueError("jobs needs seeds: add --seeds 1 2 3, or remove --jobs")
             return
         if not self.seeds:
             raise ValueError("seeds must be one or more numbers, such as --seeds 1 2 3")
@@ -59,7 +61,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What is to be done, resolved."""
+    """A training run with all settings resolved."""
 
     config: TrainingConfig
     folder: RunFolder
@@ -72,7 +74,7 @@ def read_train_options(argv: Sequence[str]) -> TrainOptions:
 
 
 def read_train_request(argv: Sequence[str]) -> TrainRequest:
-    """Resolve a command line: built-in defaults, below --config or the resumed run, below options.
+    """Resolve a command line: options override --config or the resumed run, then defaults apply.
 
     Raises OptionError, ConfigError or RunFolderError.
     """
@@ -86,7 +88,7 @@ def read_train_request(argv: Sequence[str]) -> TrainRequest:
         default = replace(default, sac=read_yaml(options.config, CONFIGS[default.algorithm]))
     default = replace(default, randomization=_randomization(options, default))
     config = _parse(argv, default).training
-    # What is stored names the precision: a run that goes on elsewhere goes on in the same one.
+    # Stored resolved, so that a run resumed on another machine keeps its precision.
     config = replace(config, precision=resolve_execution(config).precision)
     if options.resume:
         refuse_changes(folder.read_config(), config, str(folder.path))
@@ -105,12 +107,12 @@ def _randomization(options: TrainOptions, default: TrainingConfig) -> DomainRand
 
 
 def _given_algorithm(argv: Sequence[str]) -> str | None:
-    """Look for --algorithm alone: which options there are besides depends on it."""
+    """Return the value of --algorithm, which decides what other options exist."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--algorithm")
     try:
         given: str | None = parser.parse_known_args(argv)[0].algorithm
-    except argparse.ArgumentError:  # without a value; the real parser says so
+    except argparse.ArgumentError:  # no value given; the full parser reports it
         return None
     return given
 
@@ -119,8 +121,8 @@ def _stored_config(folder: RunFolder, algorithm: str | None) -> TrainingConfig:
     stored = folder.read_config()
     if algorithm not in (None, stored.algorithm):
         raise ConfigError(
-            f"{folder.path} trains {stored.algorithm}, not {algorithm}; drop --algorithm to resume,"
-            " or train anew in another --out"
+            f"the run in {folder.path} uses {stored.algorithm}, not {algorithm}; remove --algorithm"
+            " to resume it, or start a new run in another --out"
         )
     return stored
 
@@ -146,7 +148,8 @@ def default_folder(config: TrainingConfig, what: str) -> Path:
     """Return runs/TASK_what; raise OptionError where no task is given."""
     if config.task is None and config.env is None:
         raise OptionError(
-            "give --task half_cheetah, --env Pendulum-v1, or the --out folder of a run to --resume"
+            "no task given; give --task half_cheetah, --env Pendulum-v1, or the --out folder of a"
+            " run to --resume"
         )
     name = Path(config.task).stem if config.task is not None else str(config.env)
     return Path("runs") / f"{name.replace(':', '_').replace('/', '_')}_{what}"

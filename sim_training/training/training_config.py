@@ -1,4 +1,4 @@
-"""Everything that one training run is told; RUN/config.yaml maps to it one to one."""
+"""The settings of one training run; RUN/config.yaml has the same keys."""
 
 import math
 from collections.abc import Mapping
@@ -20,55 +20,58 @@ from sim_training.robot.perturbation import Perturbation
 CHANGEABLE_ON_RESUME = frozenset(
     {"steps", "eval_every", "eval_episodes", "checkpoint_every", "log_every", "stop_at_return"}
 )
-"""Settings that a resumed run may change: none of them alters what a step computes."""
+"""Settings that may change on resume: none of them affects the result of a training step."""
 
 MAX_THREADS = 256
-"""More than any update is divided among; torch ends in a traceback where the system has no more."""
+"""More than any update can use; torch fails with a traceback beyond the system's limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """One run of SAC in simulation."""
+    """Settings of one SAC run in simulation."""
 
     task: str | None = None
     """Name of a task (inverted_pendulum, half_cheetah, hopper, walker2d), or a task file."""
     env: str | None = None
-    """Instead of a task: id of a Gymnasium environment with Box observation."""
+    """Instead of a task: id of a Gymnasium environment with Box observations."""
     algorithm: AlgorithmName = "sac"
-    """Which SAC: of 2019 with a learned temperature, v1 of 2018 with a state value, or discrete."""
+    """sac: SAC of 2019 with a learned temperature; sac_v1: SAC of 2018 with a state-value network;
+    sac_discrete: SAC for discrete actions."""
     steps: int = 1_000_000
-    """Environment steps in total, over all environments."""
+    """Environment steps in total, summed over all environments."""
     seed: int = 1
-    """Of networks, noise, replay sampling and environments: the same seed, the same run."""
+    """Seed of networks, noise, replay sampling and environments; it makes a run repeatable."""
     num_envs: int = 1
-    """Environments stepped together, each contributing one step."""
+    """Number of environments stepped together; each counts as one environment step."""
     eval_every: int = 10_000
     """Environment steps between evaluations; one more follows the last step."""
     eval_episodes: int = 10
-    """Episodes of each evaluation, with the most likely action in an environment of its own."""
+    """Episodes per evaluation, with deterministic actions, in separate environments."""
     stop_at_return: float | None = None
-    """End as soon as two evaluations in a row reach this return in their worst episode."""
+    """Stop when every episode of two evaluations in a row reaches this return."""
     checkpoint_every: int = 10_000
-    """Environment steps between checkpoints; Ctrl-C and the end write one too."""
+    """Environment steps between checkpoints; Ctrl-C and the end of the run save one too."""
     log_every: int = 1_000
-    """Environment steps between two points of the loss curves."""
+    """Environment steps between two logged points of the loss curves."""
     device: str = "cpu"
-    """Where networks live, as torch names it: cpu, cuda, cuda:1."""
+    """The torch device of the networks: cpu, cuda, cuda:1."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of matrix products in hidden layers; auto is bfloat16 where the processor is good at it."""
+    """Precision of matrix products in hidden layers; auto uses bfloat16 where the processor has
+    instructions for it."""
     compiled: bool = True
-    """Whether each update runs as one compiled function; the first takes up to a minute longer."""
+    """Whether each update runs as one compiled function; compiling takes up to a minute once."""
     threads: int | Literal["auto"] = "auto"
-    """Threads of an update; auto goes on measuring which number is the fastest at the moment."""
+    """Threads of an update; auto measures repeatedly which number is fastest."""
     perturbation: Perturbation = field(default_factory=Perturbation)
-    """Another robot than the model describes, to train and to evaluate on."""
+    """Changes of the robot's model, for training and evaluation."""
     randomization: DomainRandomization = field(default_factory=DomainRandomization)
-    """Ranges of the robots to train on, another one each episode; evaluations have none of it."""
+    """Domain randomisation: ranges from which each training episode draws its robot. Evaluations
+    use the robot without it."""
     sac: AlgorithmConfig = field(default_factory=SACConfig)
     """The algorithm's hyperparameters."""
 
     def __post_init__(self) -> None:
-        """Refuse, by name, a value that cannot work."""
+        """Raise ValueError, with the field's name, for a value out of range."""
         for name in (
             "steps", "num_envs", "eval_every", "eval_episodes", "checkpoint_every", "log_every",
             "threads",
@@ -79,7 +82,7 @@ class TrainingConfig:
             raise ValueError(f"threads must be at most {MAX_THREADS}, got {self.threads}")
         if self.algorithm != (given := algorithm_of(self.sac)):
             raise ValueError(
-                f"algorithm is {self.algorithm}, but its hyperparameters are those of {given}"
+                f"algorithm is {self.algorithm}, but the hyperparameters belong to {given}"
             )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2^32), got {self.seed}")
@@ -93,7 +96,7 @@ class TrainingConfig:
 
 
 def resolve_execution(config: TrainingConfig) -> Execution:
-    """Return how the run's learner computes; raise ConfigError for a device that is not here."""
+    """Return device, precision and compilation; raise ConfigError for an unavailable device."""
     try:
         device = torch.device(config.device)
     except RuntimeError as error:
@@ -102,8 +105,8 @@ def resolve_execution(config: TrainingConfig) -> Execution:
         raise ConfigError(f"device {config.device!r} is not supported; use cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"device {config.device!r} is not available, there are {torch.cuda.device_count()} CUDA"
-            " devices here; use --device cpu"
+            f"device {config.device!r} is not available: this machine has"
+            f" {torch.cuda.device_count()} CUDA devices; use --device cpu"
         )
     precision = config.precision
     if precision == "auto":
@@ -112,7 +115,7 @@ def resolve_execution(config: TrainingConfig) -> Execution:
 
 
 def resolve_task(config: TrainingConfig) -> TaskSpec:
-    """Return the task that is trained: a task file's, or one made up for a Gymnasium id."""
+    """Return the task to train: from a task file, or generated for a Gymnasium environment."""
     if config.task is not None and config.env is None:
         return load_task(config.task)
     if config.env is not None and config.task is None:
@@ -125,7 +128,7 @@ def resolve_task(config: TrainingConfig) -> TaskSpec:
 
 
 def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -> None:
-    """Raise ConfigError if a resumed run would compute something else than the one it goes on."""
+    """Raise ConfigError if a setting that affects the result differs from the stored run."""
     before, now = flatten_settings(to_mapping(stored)), flatten_settings(to_mapping(wanted))
     changes = [
         f"{name} was {before[name]} and is now {now[name]}"
@@ -134,13 +137,13 @@ def refuse_changes(stored: TrainingConfig, wanted: TrainingConfig, where: str) -
     ]
     if changes:
         raise ConfigError(
-            f"{where} cannot go on with other settings: {', '.join(changes)}; drop these options"
-            " to resume, or train anew in another --out"
+            f"{where} cannot resume with other settings: {', '.join(changes)}; remove these options"
+            " to resume, or start a new run in another --out"
         )
 
 
 def flatten_settings(value: object, prefix: str = "") -> dict[str, object]:
-    """Return nested settings as one level: {"sac": {"tau": 0.1}} is {"sac.tau": 0.1}."""
+    """Flatten nested settings to one level: {"sac": {"tau": 0.1}} becomes {"sac.tau": 0.1}."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     flat: dict[str, object] = {}

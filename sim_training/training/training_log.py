@@ -1,4 +1,4 @@
-"""What a run leaves to be plotted: TensorBoard scalars and progress.csv."""
+"""The log of a training run: TensorBoard scalars and progress.csv."""
 
 import csv
 import dataclasses
@@ -17,16 +17,16 @@ from sim_training.training.training_progress import TrainingProgress
 
 
 class TrainingLog:
-    """Writes the curves of one run, and goes on with them after a resume."""
+    """Writes the curves of one run, and continues them after a resume."""
 
     def __init__(self, folder: RunFolder, progress: TrainingProgress) -> None:
         self.steps_per_s = 0.0
-        """Environment steps a second between the last two points of the curves."""
+        """Environment steps per second between the last two logged points."""
         self._progress_csv = folder.progress_csv
         self._point_step, self._point_s = progress.step, time.monotonic()
-        # TensorBoard then forgets the points that a killed run wrote after its last checkpoint.
+        # TensorBoard then discards points that a killed run wrote after its last checkpoint.
         self._tensorboard = SummaryWriter(str(folder.path), purge_step=progress.step + 1)
-        # Written anew from the checkpoint: what a killed run wrote after it is measured again.
+        # Rewritten from the checkpoint: rows that a killed run added after it come again.
         table = io.StringIO()
         writer = csv.writer(table)
         writer.writerow(field.name for field in dataclasses.fields(Evaluation))
@@ -45,7 +45,7 @@ class TrainingLog:
         self._tensorboard.close()
 
     def episode(self, step: int, episode: Episode) -> None:
-        """Log an episode of training, acted with exploration."""
+        """Log a training episode, which includes exploration."""
         self._scalars(
             step,
             {
@@ -55,14 +55,14 @@ class TrainingLog:
         )
 
     def speed(self, progress: TrainingProgress) -> None:
-        """Log environment steps a second since the previous point, evaluations included."""
+        """Log environment steps per second since the previous point, evaluations included."""
         now_s = time.monotonic()
         self.steps_per_s = (progress.step - self._point_step) / (now_s - self._point_s)
         self._point_step, self._point_s = progress.step, now_s
         self._scalars(progress.step, {"charts/SPS": self.steps_per_s})
 
     def update(self, step: int, metrics: Metrics) -> None:
-        """Log the latest update, every metric under its own name."""
+        """Log the metrics of the latest update."""
         values = dataclasses.asdict(metrics)
         self._scalars(step, {f"losses/{name}": value for name, value in values.items()})
 
@@ -80,7 +80,7 @@ class TrainingLog:
             csv.writer(file).writerow(dataclasses.astuple(evaluation))
 
     def flush(self) -> None:
-        """Write out every point: what a checkpoint has behind it will not be logged again."""
+        """Write all points to disk; after a resume, points before the checkpoint do not repeat."""
         self._tensorboard.flush()
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:

@@ -26,15 +26,15 @@ from sim_training.training.training_run import TrainingRun
 
 
 class TrainingStoppedError(InputError):
-    """Training cannot go on; what the last checkpoint holds is safe."""
+    """Training cannot continue; the last checkpoint is intact."""
 
 
 def train_one(
     argv: Sequence[str], stop: StopRequest, make_display: Callable[[int], ProgressDisplay]
 ) -> int:
-    """Train one seed, until `stop`, on the display made for its number of steps."""
+    """Train one seed as the command line says, until done or stopped; return the exit status."""
     request = read_train_request(argv)
-    # Moments of Adam fade into denormal numbers, with which a processor is ten times slower.
+    # Adam's moments decay into denormal numbers, which slow a processor down by a factor of ten.
     torch.set_flush_denormal(True)
     task = resolve_task(request.config)
     with request.folder.locked():
@@ -49,7 +49,7 @@ def train(
     stop: StopRequest,
     display: ProgressDisplay,
 ) -> int:
-    """Train until the last step, the wanted return or a signal; return the exit status."""
+    """Train until the last step, `stop_at_return` or a signal; return the exit status."""
     config, sac, folder = request.config, request.config.sac, request.folder
     run = TrainingRun(config, task, folder)
     evaluation = ActorEvaluation(config, task)
@@ -78,8 +78,8 @@ def train(
                     action = run.learner.act(obs)
                 next_obs, reward, terminated, truncated, info = run.envs.step(action)
                 ended = terminated | truncated
-                # Where an episode ended, `next_obs` already belongs to the next one. A truncated
-                # step bootstraps from what the step itself led to.
+                # Where an episode ended, `next_obs` is the first observation of the next episode.
+                # A truncated step must bootstrap from its own successor instead.
                 successor = successor_obs(next_obs, ended, info)
                 executed = executed_action(action, ended, info)
                 final = terminated_for_learner(terminated, info)
@@ -103,7 +103,7 @@ def train(
                     log.speed(progress)
                     if metrics is not None:
                         log.update(progress.step, metrics)
-                # Before the checkpoint, which then holds this evaluation.
+                # Before the checkpoint, so that the checkpoint includes this evaluation.
                 if progress.crossed_multiple_of(config.eval_every):
                     _evaluate(evaluation, run, progress, log, display)
                 if progress.crossed_multiple_of(config.checkpoint_every):
@@ -118,7 +118,7 @@ def train(
                 run.save(progress)
                 display.say(
                     f"stopped by {stop.received.name} at step {progress.step}, everything is"
-                    f" saved; go on with: {resume_command(command)}"
+                    f" saved; resume with: {resume_command(command)}"
                 )
                 return stop.exit_status
             if not progress.is_evaluated:
@@ -128,12 +128,15 @@ def train(
     except (OSError, CheckpointError, PolicyExportError) as error:
         raise TrainingStoppedError(
             f"training stopped at step {progress.step}: {error}. The checkpoint of step"
-            f" {run.saved_step} is whole; go on with: {resume_command(command)}"
+            f" {run.saved_step} is intact; resume with: {resume_command(command)}"
         ) from error
     print(f"wrote {folder.policy} after {progress.step} steps and {progress.wall_s:.0f} s")
     best = progress.best_evaluation
     if best.return_mean > progress.evaluations[-1].return_mean:
-        print(f"{folder.best_policy} earned more: {best.return_mean:.1f}, at step {best.step}")
+        print(
+            f"{folder.best_policy} has a higher mean return: {best.return_mean:.1f}, at step"
+            f" {best.step}"
+        )
     return 0
 
 
@@ -144,7 +147,7 @@ def _evaluate(
     log: TrainingLog,
     display: ProgressDisplay,
 ) -> None:
-    """Evaluate, write it down, and keep the policy too if none has earned as much."""
+    """Evaluate and log the result; export the policy too if it is the best so far."""
     evaluation.evaluate(run.learner.actor, progress)
     log.evaluation(progress.evaluations[-1])
     display.say(str(progress.evaluations[-1]))
@@ -156,7 +159,7 @@ def _evaluate(
 def _refuse_divergence(metrics: Metrics, step: int) -> None:
     if not (math.isfinite(metrics.qf_loss) and math.isfinite(metrics.actor_loss)):
         raise TrainingStoppedError(
-            f"the losses are no longer finite at step {step} (qf_loss {metrics.qf_loss},"
-            f" actor_loss {metrics.actor_loss}); train anew with lower learning rates or a"
-            " smaller utd_ratio"
+            f"training diverged at step {step}: a loss is not finite (qf_loss {metrics.qf_loss},"
+            f" actor_loss {metrics.actor_loss}); start again with lower learning rates or a smaller"
+            " utd_ratio"
         )

@@ -1,4 +1,4 @@
-"""All that the training loop must remember, besides its learner and its replay buffer.
+"""The state of the training loop, besides learner and replay buffer.
 
 Shapes: n environments, T steps of an episode so far, O obs_dim, A action_dim.
 """
@@ -17,27 +17,27 @@ from sim_training.evaluation.rollout import Episode
 
 @dataclass(kw_only=True)
 class TrainingProgress:
-    """The counters and short histories of one run; a checkpoint holds them with the episodes."""
+    """Counters, running episodes and evaluations of one run; part of every checkpoint."""
 
     step: int = 0
-    """Environment steps taken, over all environments."""
+    """Environment steps taken so far, summed over all environments."""
     pending_updates: float = 0.0
-    """Fraction of an update that the UTD ratio still asks for."""
+    """Updates not taken yet that the update-to-data ratio requires; below 1 between steps."""
     wall_s: float = 0.0
-    """Time spent training until the last checkpoint, interruptions excluded."""
+    """Wall-clock time of training so far, interruptions excluded."""
     episode_return: NDArray[np.float64]  # [n], of the running episodes
     episode_length: NDArray[np.int64]  # [n]
     obs_low: NDArray[np.float32]
-    """Least value of each obs entry so far [O]."""
+    """Minimum of each observation entry so far [O]."""
     obs_high: NDArray[np.float32]
-    """Greatest value of each obs entry so far [O]."""
+    """Maximum of each observation entry so far [O]."""
     evaluations: list[Evaluation] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
-    """The command that began the run, and those that resumed it."""
+    """The command that started the run, and those that resumed it."""
 
     @classmethod
     def at_first_obs(cls, obs: NDArray[np.float32]) -> "TrainingProgress":
-        """Begin with the first observations [n, O]."""
+        """Return the progress of a new run, from its first observations [n, O]."""
         return cls(
             episode_return=np.zeros(len(obs)),
             episode_length=np.zeros(len(obs), dtype=np.int64),
@@ -51,9 +51,10 @@ class TrainingProgress:
         successor: NDArray[np.float32],
         next_obs: NDArray[np.float32],
     ) -> None:
-        """Count one step of every environment: rewards [n], what it led to and goes on from [n, O].
+        """Count one step of all environments: reward [n], successor and next_obs [n, O].
 
-        The two differ where an episode ended; both have been seen.
+        `successor` is the observation that the step led to. Where an episode ended, `next_obs` is
+        the first observation of the next episode instead.
         """
         self.step += len(reward)
         self.episode_return += reward
@@ -63,7 +64,7 @@ class TrainingProgress:
             np.maximum(self.obs_high, obs.max(axis=0), out=self.obs_high)
 
     def pop_finished_episodes(self, ended: NDArray[np.bool_]) -> list[Episode]:
-        """Return the episodes that ended [n], and begin to count the next ones."""
+        """Return the finished episodes, where `ended` [n], and reset their counters."""
         episodes = [
             Episode(
                 episode_return=float(self.episode_return[index]),
@@ -76,7 +77,7 @@ class TrainingProgress:
         return episodes
 
     def crossed_multiple_of(self, every: int) -> bool:
-        """Return whether the latest step of all environments reached a multiple of `every`."""
+        """Return whether the latest step reached or passed a multiple of `every`."""
         before = self.step - len(self.episode_return)
         return self.step // every > before // every
 
@@ -92,11 +93,11 @@ class TrainingProgress:
 
     @property
     def best_evaluation(self) -> Evaluation:
-        """The evaluation that earned most, of several the first; there must be one."""
+        """The first evaluation with the highest mean return; there must be one evaluation."""
         return max(self.evaluations, key=lambda evaluation: evaluation.return_mean)
 
     def is_solved(self, stop_at_return: float | None) -> bool:
-        """Return whether the last two evaluations reach that return in their worst episode."""
+        """Return whether every episode of the last two evaluations reached `stop_at_return`."""
         if stop_at_return is None or len(self.evaluations) < 2:
             return False
         return min(evaluation.return_min for evaluation in self.evaluations[-2:]) >= stop_at_return
@@ -104,18 +105,18 @@ class TrainingProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopState:
-    """What a checkpoint stores of the loop."""
+    """The state of the loop as a checkpoint stores it."""
 
     progress: TrainingProgress
     episodes: tuple[EpisodeRecord, ...]
     """The running episode of each environment."""
     warmup_rng_state: str
-    """JSON, of the generator that draws the random actions before learning starts."""
+    """State, as JSON, of the generator of the random actions before learning starts."""
     golden_obs: NDArray[np.float32]
-    """Observations [32, O] by which an export made from this checkpoint proves itself."""
+    """Observations [32, O] for the reference outputs in an exported policy file."""
 
     def to_checkpoint(self) -> Progress:
-        """Return everything as JSON values and arrays."""
+        """Return the state as JSON values and arrays."""
         progress = self.progress
         values = _StoredValues(
             step=progress.step,
@@ -137,7 +138,7 @@ class LoopState:
 
     @classmethod
     def from_checkpoint(cls, saved: Progress) -> "LoopState":
-        """Return what `to_checkpoint` was given; raise ConfigError if it is something else."""
+        """Restore the state from a checkpoint; raise ConfigError if its keys do not match."""
         values = parse_mapping(saved.values, _StoredValues, "the checkpoint's progress")
         arrays = saved.arrays
         progress = TrainingProgress(

@@ -1,4 +1,4 @@
-"""The parts of one training run, and how they are begun, saved and resumed together.
+"""The parts of one training run, started, saved and resumed together.
 
 Shapes: n environments, O obs_dim, A action_dim.
 """
@@ -23,10 +23,10 @@ from sim_training.training.training_progress import LoopState, TrainingProgress
 
 
 class TrainingRun:
-    """Environments, learner, replay buffer and warm-up noise, and the folder they are saved in."""
+    """Environments, learner, replay buffer and warm-up generator, with the run folder."""
 
     def __init__(self, config: TrainingConfig, task: TaskSpec, folder: RunFolder) -> None:
-        # A stream each: none of them draws what another one has drawn.
+        # Independent random generators for environments, warm-up actions and replay sampling.
         envs_seed, warmup_seed, buffer_seed = np.random.SeedSequence(config.seed).spawn(3)
         self.config = config
         self.task = task
@@ -50,7 +50,7 @@ class TrainingRun:
             config.device,
         )
         self.saved_step = 0
-        """Step of the last checkpoint."""
+        """Environment step of the last checkpoint."""
         self._warmup_rng = np.random.default_rng(warmup_seed)
 
     @property
@@ -59,17 +59,17 @@ class TrainingRun:
         return np.stack([env.obs for env in self._replayable_envs])
 
     def begin(self, command: str) -> TrainingProgress:
-        """Reset everything from the run's seed, and save that."""
+        """Start a new run: reset the environments from the run's seed and save a checkpoint."""
         self.folder.write_settings(self.config, self.task)
         obs, _ = self.envs.reset(seed=self._env_seeds)
         progress = TrainingProgress.at_first_obs(obs)
         progress.commands.append(command)
-        # So that there is a checkpoint from the first moment on.
+        # A checkpoint exists from the start on, so that the run can always be resumed.
         self.save(progress)
         return progress
 
     def resume(self, command: str) -> TrainingProgress:
-        """Bring everything to where it was saved; raise CheckpointError or ConfigError if not."""
+        """Restore everything from the checkpoint; raise CheckpointError or ConfigError."""
         self._refuse_another_task()
         saved = load_checkpoint(self.folder.checkpoint, self.learner, self.buffer)
         state = LoopState.from_checkpoint(saved)
@@ -81,9 +81,9 @@ class TrainingRun:
         ):
             if not env.replay(episode):
                 print(
-                    f"environment {index} did not come back to where it was when its episode was"
-                    " acted again (it depends on more than its seed and its actions): a new"
-                    " episode begins, and this run is not exactly the uninterrupted one"
+                    f"environment {index} is not deterministic: repeating its episode gave another"
+                    " observation. A new episode starts; the run will differ from an uninterrupted"
+                    " one"
                 )
                 progress.episode_return[index] = 0.0
                 progress.episode_length[index] = 0
@@ -93,7 +93,7 @@ class TrainingRun:
         return progress
 
     def draw_warmup_action(self) -> NDArray[np.float32]:
-        """Draw actions [n, A] uniformly: from [-1, 1], or from a discrete task's choices."""
+        """Sample actions [n, A] uniformly: from [-1, 1], or from a discrete task's choices."""
         if self._dimensions.choices is not None:
             choices = np.array(self._dimensions.choices, dtype=np.float32)
             return choices[self._warmup_rng.integers(0, len(choices), self.config.num_envs)]
@@ -101,14 +101,14 @@ class TrainingRun:
         return self._warmup_rng.uniform(-1.0, 1.0, shape).astype(np.float32)
 
     def save(self, progress: TrainingProgress) -> LoopState:
-        """Save a checkpoint and return its part; raise CheckpointError if that is impossible."""
+        """Save a checkpoint and return the state of the loop in it; raise CheckpointError."""
         state = self.state(progress)
         save_checkpoint(self.folder.checkpoint, self.learner, self.buffer, state.to_checkpoint())
         self.saved_step = progress.step
         return state
 
     def state(self, progress: TrainingProgress) -> LoopState:
-        """Return what a checkpoint and a policy file say of this moment."""
+        """Return the state of the loop that a checkpoint and a policy file contain."""
         return LoopState(
             progress=progress,
             episodes=tuple(env.record() for env in self._replayable_envs),
@@ -117,7 +117,7 @@ class TrainingRun:
         )
 
     def _golden_obs(self, step: int) -> NDArray[np.float32]:
-        """Draw observations [32, O] from the replay buffer, the same whenever asked at a step."""
+        """Sample observations [32, O] from the replay buffer; the same ones at the same step."""
         if len(self.buffer) == 0:
             return np.resize(self.obs, (NUM_GOLDEN_PAIRS, self.task.obs_dim))
         rng = np.random.default_rng((self.config.seed, step))
@@ -130,6 +130,7 @@ class TrainingRun:
         changed = sorted(key for key in now if now[key] != before.get(key))
         if changed:
             raise ConfigError(
-                f"the task {self.task.name!r} has changed in {changed} since {self.folder.path}"
-                " began; restore its file to resume, or train anew in another --out"
+                f"the task {self.task.name!r} has changed in {changed} since the run in"
+                f" {self.folder.path} began; restore the task file to resume, or start a new run in"
+                " another --out"
             )

@@ -1,9 +1,9 @@
 """Read the actor from a model file saved by Stable-Baselines3's SAC.
 
-The zip file contains pickles; none is executed here. Weights are loaded by torch with weights_only,
-which creates tensors only, and the settings are read as plain JSON. The activation function is taken
-from these settings. The file does not show whether observations were normalised outside the network
-(VecNormalize); they are assumed not to be.
+The zip file contains pickles; none is executed here. torch loads the weights with weights_only,
+which creates tensors only, and the settings are read as plain JSON. The activation function comes
+from these settings. The file does not show whether observations were normalised outside the
+network (VecNormalize); they are assumed not to be.
 """
 
 import json

@@ -18,7 +18,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr", "source"}
 SECTIONS = (
     "Learning curves",
     "Training",
-    "Does the critic tell the truth?",
+    "Q values against realised returns",
     "Returns of the trained policies",
     "Hyperparameters",
     "Where it comes from",
@@ -192,7 +192,7 @@ def test_critics_of_numbered_actions_are_judged_too(tmp_path: Path) -> None:
 
     _, reader = read_page(folder / "report" / "index.html")
     (summary,) = json.loads((folder / "report" / "summary.json").read_text()).values()
-    assert "Does the critic tell the truth?" in reader.headings
+    assert "Q values against realised returns" in reader.headings
     assert summary["values"]["realised_soft_return_mean"] > 1.0  # a point for every step
 
 
@@ -229,7 +229,7 @@ def test_run_that_still_goes_on_is_called_partial(runs: Path, tmp_path: Path) ->
         (("--compare", "{runs}/a", "{runs}/other"), "different tasks"),
         (("--compare", "{runs}",), "differ in more than their seed"),
         (("{runs}/young/unborn",), "no evaluation yet"),
-        (("{runs}/a/1", "--compare", "{runs}/a/2", "{runs}/a/2"), "would both be called"),
+        (("{runs}/a/1", "--compare", "{runs}/a/2", "{runs}/a/2"), "have the same label"),
     ],
 )  # fmt: skip
 def test_mistake_is_refused_in_one_line(

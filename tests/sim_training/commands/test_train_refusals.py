@@ -146,14 +146,14 @@ def test_folder_that_holds_a_run_is_not_overwritten(
 
     message = refusal(capsys, "train", *PENDULUM, "--out", str(finished))
 
-    assert "already holds a run" in message and "--resume" in message
+    assert "already has a saved run" in message and "--resume" in message
     assert (finished / "checkpoint" / "manifest.json").read_bytes() == before
 
 
 def test_resume_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "none"
 
-    assert "holds no run" in refusal(capsys, "train", *PENDULUM, "--out", str(out), "--resume")
+    assert "has no saved run" in refusal(capsys, "train", *PENDULUM, "--out", str(out), "--resume")
 
     assert not out.exists()
 
@@ -264,7 +264,7 @@ def test_divergence_stops_training_before_it_is_saved(
         *("--sac.critic-learning-rate", "1e30", "--sac.actor-learning-rate", "1e30"),
     )
 
-    assert "no longer finite" in message
+    assert "training diverged at step" in message
     tensors, _, _ = read_checkpoint(folder)
     assert all(tensor.isfinite().all() for tensor in tensors.values())
 

@@ -222,7 +222,7 @@ def begun(finished: tuple[Path, str], tmp_path: Path) -> Iterator[Path]:
         (("--seeds", "1", "-2"), "seeds must be in [0, 2^32)"),
         (("--seeds", "1", "--jobs", "0"), "jobs must be at least 1, got 0"),
         (("--seeds", "1", "--jobs", "-1"), "jobs must be at least 1, got -1"),
-        (("--jobs", "2"), "jobs goes with seeds"),
+        (("--jobs", "2"), "jobs needs seeds"),
         (("--seeds", "1", "--threads", "0"), "threads must be at least 1"),
         (("--seeds", "1", "--sac.gamma", "2"), "gamma must be in (0, 1)"),
         (("--seeds", "1", "--task", "hopper"), "both of task and env"),
@@ -244,7 +244,7 @@ def test_folder_with_one_of_the_seeds_is_not_overwritten(
 ) -> None:
     message = refusal(capsys, *SHORT, "--seeds", "2", "3", "--out", str(begun))
 
-    assert f"{folder_of(begun, 3)} already holds a run" in message and "--resume" in message
+    assert f"{folder_of(begun, 3)} already has a saved run" in message and "--resume" in message
     assert not folder_of(begun, 2).exists()
 
 

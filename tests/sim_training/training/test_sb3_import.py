@@ -150,7 +150,7 @@ def test_anything_else_is_refused_in_one_line(
         ((empty, *pendulum), "holds no 'data'"),
         ((garbled, *pendulum), "not a model"),
         ((tmp_path / "nowhere.zip", *pendulum), "nowhere.zip"),
-        ((model, "--task", "half_cheetah"), "name the task it was trained for"),
+        ((model, "--task", "half_cheetah"), "give the task that it was trained for"),
         ((model,), "--task half_cheetah"),
         ((model, "some_run", *pendulum), "not both"),
     )
