@@ -180,16 +180,16 @@ def _learning_caption(groups: Sequence[RunGroup]) -> str:
     parts = ["Each point is an evaluation with deterministic actions."]
     if 1 in sizes:
         parts.append(
-            "For a single seed, the band is one standard deviation over an evaluation's episodes; it"
-            " does not show the variation between seeds."
+            "For a single seed, the band is one standard deviation over an evaluation's episodes;"
+            " it does not show the variation between seeds."
         )
     if 2 in sizes:
         parts.append("For two seeds (thin lines), the mean is shown without an interval.")
     if max(sizes) >= MIN_SEEDS_FOR_INTERVAL:
         parts.append(
             "For several seeds (thin lines), the thick line is the interquartile mean and the band"
-            " its 95 % interval by stratified bootstrap over the seeds, up to the last step that all"
-            " seeds have reached."
+            " its 95 % interval by stratified bootstrap over the seeds, up to the last step that"
+            " all seeds have reached."
         )
     if MIN_SEEDS_FOR_INTERVAL <= max(sizes) < 10:
         parts.append("With fewer than ten seeds, this interval is only a rough estimate.")
@@ -207,9 +207,9 @@ def _value_caption(checks: dict[str, ValueCheck], effort: MeasurementSettings) -
             f" critic's own estimate is at most {100.0 * values.tail_weight:.1f} % of a return."
         )
     return (
-        f"{' '.join(parts)} {effort.value_episodes} episodes of each run, with sampled actions as in"
-        " training. Q is the minimum of the critics. The realised return is the discounted sum of"
-        " rewards and entropy bonuses; like Q, it continues beyond the time limit. Band: two"
+        f"{' '.join(parts)} {effort.value_episodes} episodes of each run, with sampled actions as"
+        " in training. Q is the minimum of the critics. The realised return is the discounted sum"
+        " of rewards and entropy bonuses; like Q, it continues beyond the time limit. Band: two"
         " standard errors, over the seeds if there are several, otherwise over the episodes."
     )
 

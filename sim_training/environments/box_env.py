@@ -1,4 +1,4 @@
-"""Any environment with Box spaces, seen as obs [O] and action [A] in [-1, 1].
+"""Wrap an environment with Box spaces: flat obs [O], and action [A] in [-1, 1].
 
 Shapes: O obs_dim, A action_dim.
 """
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from sac_ros.errors import InputError
 
 BoxEnv: TypeAlias = gym.Env[NDArray[np.float32], NDArray[np.float32]]
-"""What everything in this room steps: obs [O] and action [A], float32."""
+"""The environment type of this package: obs [O] and action [A], float32."""
 
 
 class EnvError(InputError):
-    """The environment is unknown, cannot be made, or is not one that SAC can act in."""
+    """The environment is unknown, cannot be created, or has spaces that SAC does not support."""
 
 
 class NormalizedActionEnv(
     gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    # Notes what it was made with, so that Gymnasium can make the same again from `env.spec`.
+    # Records the constructor arguments, so that Gymnasium can recreate it from `env.spec`.
     gym.utils.RecordConstructorArgs,
 ):
-    """A Box environment whose action [-1, 1] maps onto its own range; nothing else changes."""
+    """Maps actions from [-1, 1] to the environment's own range and flattens observations."""
 
     def __init__(self, env: BoxEnv, where: str) -> None:
         gym.utils.RecordConstructorArgs.__init__(self, where=where)
@@ -36,11 +36,11 @@ class NormalizedActionEnv(
         low, high = action_space.low, action_space.high
         if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
             raise EnvError(
-                f"{where} has the action range {low.tolist()} to {high.tolist()}, but only finite"
-                " ranges can be mapped to [-1, 1]; wrap it in one with finite bounds"
+                f"{where} has the action range {low.tolist()} to {high.tolist()}, expected finite"
+                " bounds with low < high; wrap the environment to give it finite bounds"
             )
         self.own_action_space = action_space
-        # In float64, so that the ends of the range are met exactly.
+        # In float64, so that -1 and 1 map exactly to the bounds.
         self._centre = (high.astype(np.float64) + low) / 2.0
         self._half_range = (high.astype(np.float64) - low) / 2.0
         obs_dim, action_dim = math.prod(obs_space.shape), math.prod(action_space.shape)
@@ -49,23 +49,23 @@ class NormalizedActionEnv(
 
     @property
     def command_low(self) -> tuple[float, ...]:
-        """Least value of each entry of the environment's own action, flattened."""
+        """Lower bound of each entry of the environment's own action, flattened."""
         return tuple(self.own_action_space.low.astype(float).ravel().tolist())
 
     @property
     def command_high(self) -> tuple[float, ...]:
-        """Greatest value of each entry of the environment's own action, flattened."""
+        """Upper bound of each entry of the environment's own action, flattened."""
         return tuple(self.own_action_space.high.astype(float).ravel().tolist())
 
     @property
     def choices(self) -> None:
-        """None: anything between."""
+        """None: the action space is continuous."""
         return None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
-        """Begin an episode; return its first obs [O]."""
+        """Start an episode; return its first obs [O]."""
         obs, info = self.env.reset(seed=seed, options=options)
         return flat_float32(obs), info
 
@@ -80,15 +80,15 @@ class NormalizedActionEnv(
 
 
 def require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) -> Box:
-    """Return the space; raise EnvError if it is no Box, or an empty one."""
+    """Return the space; raise EnvError if it is not a Box or has no entries."""
     if not isinstance(space, Box) or math.prod(space.shape) == 0:
         raise EnvError(
-            f"{where} has the {role} space {space}, but SAC here needs a Box with at least one"
-            " entry; choose an environment with such a space"
+            f"{where} has the {role} space {space}, expected a Box with at least one entry; choose"
+            " an environment with such a space"
         )
     return space
 
 
 def flat_float32(obs: object) -> NDArray[np.float32]:
-    """Return an observation of any shape as obs [O]."""
+    """Return an observation of any shape as a flat float32 array [O]."""
     return np.asarray(obs, dtype=np.float32).reshape(-1)

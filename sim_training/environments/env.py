@@ -1,4 +1,4 @@
-"""The environment of a task, seen as obs [O] and action [A] in [-1, 1].
+"""Create the environment of a task: obs [O], and action [A] in [-1, 1].
 
 Shapes: n environments, O obs_dim, A action_dim.
 """
@@ -35,7 +35,7 @@ from sim_training.robot.mujoco_warnings import without_deprecation_warnings
 from sim_training.robot.perturbation import NOMINAL, Perturbation
 
 DEFAULT_TIME_LIMIT = 1000
-"""Control steps an episode may take where an environment has no limit of its own."""
+"""Maximum steps of an episode if the environment has no time limit of its own."""
 DEFAULT_CONTROL_PERIOD_S = 0.05
 
 
@@ -47,10 +47,10 @@ def make_env(
 ) -> BoxEnv:
     """Return the environment of a task, with the task's time limit.
 
-    A Gymnasium environment is the unmodified one, unless the task limits commands by more than
-    their range, or the robot is perturbed, or drawn anew each episode: then its model is seen as a
-    robot, behind the safety filter and with observation and reward from the task, exactly as
-    sim_robot_node shows it.
+    For a task with a `gymnasium_id` this is the unmodified Gymnasium environment. There are two
+    exceptions: the task filters commands (rate limit or low-pass), or the robot is perturbed or
+    randomised. Then the environment is a TaskEnv on the same model: safety filter, observation and
+    reward come from the task, as with sim_robot_node.
     """
     is_changed = not (perturbation.is_nominal and randomization.is_none)
     if task.simulator.gymnasium_id is None or task.action.is_filtered or is_changed:
@@ -63,7 +63,7 @@ def make_env(
     if found != ((task.obs_dim,), (task.action_dim,)):
         raise EnvError(
             f"task {task.name!r} describes {task.obs_dim} observation and {task.action_dim} action"
-            f" entries, but {task.simulator.gymnasium_id} has {found[0]} and {found[1]};"
+            f" entries, but {task.simulator.gymnasium_id} has the shapes {found[0]} and {found[1]};"
             " correct the task file"
         )
     return env
@@ -74,7 +74,7 @@ def make_training_env(
     perturbation: Perturbation = NOMINAL,
     randomization: DomainRandomization = NO_RANDOMIZATION,
 ) -> BoxEnv:
-    """Return the environment as a learner sees it: of a game, the reward's sign."""
+    """Return the environment for training; for Atari games, the reward is replaced by its sign."""
     env = make_env(task, perturbation=perturbation, randomization=randomization)
     return with_signed_reward(env) if is_atari(task.name) else env
 
@@ -85,11 +85,11 @@ def make_vector_env(
     perturbation: Perturbation = NOMINAL,
     randomization: DomainRandomization = NO_RANDOMIZATION,
 ) -> SyncVectorEnv:
-    """Return `num_envs` environments stepped together, each of which can resume its episode.
+    """Return `num_envs` environments stepped together; each can resume a saved episode.
 
-    A step that ends an episode returns the next episode's first observation; `successor_obs`
-    has the observation that the step itself led to. In one process, because pipes to others cost
-    more than a step of these environments.
+    A step that ends an episode returns the first observation of the next episode; `successor_obs`
+    returns the observation that the step itself led to. All run in this process, because
+    communication with other processes takes longer than a step of these environments.
     """
 
     def make() -> ReplayableEnv:
@@ -102,10 +102,10 @@ def make_vector_env(
 def successor_obs(
     next_obs: NDArray[np.float32], ended: NDArray[np.bool_], info: Mapping[str, object]
 ) -> NDArray[np.float32]:
-    """Return the observation [n, O] each step led to, before any episode was begun anew.
+    """Return the observation [n, O] that each step led to, before the automatic reset.
 
-    This is what a truncated step bootstraps from: `next_obs` is another episode's first
-    observation there.
+    A truncated step bootstraps from it: there, `next_obs` is the first observation of the next
+    episode.
     """
     if not ended.any():
         return next_obs
@@ -119,28 +119,29 @@ def successor_obs(
 def executed_action(
     action: NDArray[np.float32], ended: NDArray[np.bool_], info: Mapping[str, object]
 ) -> NDArray[np.float32]:
-    """Return the action [n, A] each environment really took.
+    """Return the action [n, A] that each environment executed.
 
-    A task's own environment limits an action as the robot's safety filter does and says what was
-    left of it; it is that which explains what followed. All others take what they are given.
+    A TaskEnv limits actions with the robot's safety filter and reports the executed action in
+    `info`. The learner must use it, because it caused the transition. Other environments execute
+    the given action.
     """
     executed = action.copy()
-    # The vector environment moves what the last step of an episode said into `final_info`.
+    # At the last step of an episode, the vector environment moves `info` into `final_info`.
     for rows, key in ((~ended, None), (ended, "final_info")):
         if not rows.any():
             continue
-        said = cast(Mapping[str, NDArray[np.float64]], info if key is None else info[key])
-        if "executed_action" in said:
-            executed[rows] = said["executed_action"][rows]
+        step_info = cast(Mapping[str, NDArray[np.float64]], info if key is None else info[key])
+        if "executed_action" in step_info:
+            executed[rows] = step_info["executed_action"][rows]
     return executed
 
 
 def terminated_for_learner(
     terminated: NDArray[np.bool_], info: Mapping[str, object]
 ) -> NDArray[np.bool_]:
-    """Return where [n] nothing more is to be expected: an episode terminated, or a life was lost.
+    """Return where [n] the value target must not bootstrap: termination, or a lost life.
 
-    The game itself goes on after a lost life, and its return is counted to the end.
+    After a lost life the game itself continues, and its return is counted to the end.
     """
     if "life_lost" not in info:
         return terminated
@@ -148,7 +149,7 @@ def terminated_for_learner(
 
 
 def gymnasium_task(env_id: str) -> TaskSpec:
-    """Describe any Gymnasium environment with Box observation as a task."""
+    """Return a generated task for any Gymnasium environment with Box observations."""
     env = _make_gymnasium_env(env_id, max_episode_steps=None, render_mode=None)
     try:
         time_limit = env.spec.max_episode_steps if env.spec is not None else None
@@ -169,7 +170,7 @@ def _refuse_change_without_joints(task: TaskSpec) -> None:
     has_model = task.simulator.mjcf is not None
     if not has_model and not all(reading.is_of_joints for reading in task.readings):
         raise EnvError(
-            f"{task.name!r} does not say which joints it reads, so it can be neither perturbed nor"
+            f"{task.name!r} does not name its joints, so its robot cannot be perturbed or"
             " randomised; give --task with a task file instead of --env"
         )
 
@@ -177,15 +178,15 @@ def _refuse_change_without_joints(task: TaskSpec) -> None:
 def _make_gymnasium_env(
     env_id: str, max_episode_steps: int | None, render_mode: str | None
 ) -> NormalizedActionEnv | DiscreteActionEnv:
-    # Only when there is one: an environment that draws nothing may not know the argument.
+    # Only if given: an environment without rendering may not accept the argument.
     settings: dict[str, object] = {} if render_mode is None else {"render_mode": render_mode}
     if is_atari(env_id):
         load_atari()
-        # The limit counts steps of four frames; the game itself counts frames, and ends at as many.
+        # The task's limit counts steps of four frames. ale-py applies its own limit in frames.
         max_episode_steps = None
         settings |= ATARI_SETTINGS
     try:
-        # Without the checker, which costs time at every step and talks about other people's code.
+        # Without Gymnasium's checker: it slows every step and warns about third-party code.
         with without_deprecation_warnings():
             env = gym.make(
                 env_id,
@@ -208,7 +209,7 @@ def _make_gymnasium_env(
 
 
 def _control_period_s(env: BoxEnv) -> float:
-    """Return the seconds between two actions: MuJoCo's own, or what a video would play at."""
+    """Return the seconds between two actions: MuJoCo's `dt`, or the inverse of `render_fps`."""
     period_s = getattr(env.unwrapped, "dt", None)
     if isinstance(period_s, float) and period_s > 0.0:
         return period_s

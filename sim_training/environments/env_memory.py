@@ -1,4 +1,4 @@
-"""Whether as many environments as are asked for fit into memory, found out on a few of them."""
+"""Check that the requested number of environments fits into memory, by measuring a few."""
 
 import os
 import tracemalloc
@@ -13,12 +13,12 @@ from sac_ros.errors import InputError
 from sac_ros.sac.compute.available_memory import available_memory_bytes
 
 NUM_PROBED = 32
-WORTH_PROBING = 8 * NUM_PROBED
-"""Below, making them all is quicker than asking; no environment here needs more than some MiB."""
+MIN_ENVS_TO_PROBE = 8 * NUM_PROBED
+"""Fewer environments are not checked: creating them all is faster, and each needs a few MiB."""
 
 
 class EnvMemoryError(InputError):
-    """The environments asked for do not fit into this machine's memory."""
+    """The requested environments do not fit into this machine's memory."""
 
 
 def refuse_more_envs_than_fit(
@@ -26,31 +26,31 @@ def refuse_more_envs_than_fit(
     num_envs: int,
     available_bytes: int | None = None,
 ) -> None:
-    """Raise EnvMemoryError if so many environments need more than is available.
+    """Raise EnvMemoryError if `num_envs` environments need more memory than is available.
 
-    Asked beforehand: Linux grants more than it has, and kills the process when it is used.
+    Checked in advance: Linux overcommits memory and kills the process later.
     """
-    if num_envs < WORTH_PROBING:
+    if num_envs < MIN_ENVS_TO_PROBE:
         return
     each_bytes = _measured_size(make)
     available = available_memory_bytes() if available_bytes is None else available_bytes
     if num_envs * each_bytes > available:
         raise EnvMemoryError(
             f"num_envs {num_envs} needs {num_envs * each_bytes / 2**30:.1f} GiB"
-            f" ({each_bytes / 2**20:.2f} MiB an environment, measured on {NUM_PROBED}),"
+            f" ({each_bytes / 2**20:.2f} MiB per environment, measured on {NUM_PROBED}),"
             f" {available / 2**30:.1f} GiB are available; lower it to at most"
             f" {available // each_bytes}"
         )
 
 
 def _measured_size(make: Callable[[], gym.Env[NDArray[np.float32], NDArray[np.float32]]]) -> int:
-    """Return by how many bytes an environment that has begun an episode makes this process grow."""
-    first = _begun(make)  # with it comes what all share
+    """Return how many bytes this process grows per environment with a started episode."""
+    first = _begun(make)  # also loads what all environments share
     tracemalloc.start()
     before = _resident_bytes()
     probed = [_begun(make) for _ in range(NUM_PROBED)]
-    # The process does not grow by small objects that find room in it; Python counts them, but not
-    # what a simulator takes for itself.
+    # The maximum of two measurements: small objects may not enlarge the process, and Python does
+    # not count the memory that a simulator allocates.
     grown = max(_resident_bytes() - before, tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     for env in (first, *probed):

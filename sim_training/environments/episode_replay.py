@@ -1,7 +1,7 @@
-"""Exact resume of any deterministic environment: its episode is begun and acted again.
+"""Resume any deterministic environment exactly, by repeating the actions of its episode.
 
-No simulator offers its whole state, but every episode is a function of the random state before
-its reset and of the actions since. Both are small, and acting them again takes less than a second.
+Simulators do not offer their complete state. An episode, however, is a function of the random state
+before its reset and of the actions since. Both are small; repeating them takes less than a second.
 
 Shapes: T steps so far in the episode, O obs_dim, A action_dim.
 """
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeRecord:
-    """What brings a fresh environment to where another one is."""
+    """Seed, random state and actions that reproduce the current state of an episode."""
 
     seed: int
     """The last seed the environment was given."""
     rng_state: str | None
-    """JSON: its generator's state before the current reset; None if that reset was the seeded."""
+    """JSON: state of its generator before the current reset; None if that reset had the seed."""
     actions: NDArray[np.float32]  # [T, A]
     obs: NDArray[np.float32]
-    """The observation [O] they led to, to tell whether they do so again."""
+    """The current observation [O], to check that repeating the actions leads to it again."""
 
 
 class ReplayableEnv(
     gym.Wrapper[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 ):
-    """An environment that remembers how it came to the present moment of its episode."""
+    """An environment that records its seed and actions, so that its episode can be repeated."""
 
     def __init__(self, env: gym.Env[NDArray[np.float32], NDArray[np.float32]]) -> None:
         super().__init__(env)
@@ -47,7 +47,7 @@ class ReplayableEnv(
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
-        """Begin an episode; the first reset must be seeded."""
+        """Start an episode; the first reset needs a seed."""
         if seed is not None:
             self._seed, self._rng_state = seed, None
         elif self._seed is None:
@@ -61,14 +61,14 @@ class ReplayableEnv(
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, object]]:
-        """Take an action [A] and remember it."""
-        # A copy: vector environments hand out views of an array that they use again.
+        """Take an action [A] and record it."""
+        # A copy, because vector environments pass views of an array that they reuse.
         self._actions.append(np.array(action, dtype=np.float32))
         self._obs, reward, terminated, truncated, info = self.env.step(self._actions[-1])
         return self._obs, float(reward), terminated, truncated, info
 
     def record(self) -> EpisodeRecord:
-        """Return what `replay` needs."""
+        """Return the record that `replay` needs."""
         if self._seed is None:
             raise ValueError("there is no episode to record before the first reset")
         action_shape = self.action_space.shape or ()
@@ -80,11 +80,11 @@ class ReplayableEnv(
         )
 
     def replay(self, record: EpisodeRecord) -> bool:
-        """Go where the recorded environment was; return whether this one got there.
+        """Repeat a recorded episode; return whether it led to the recorded observation.
 
-        If the environment is not deterministic, a new episode has begun instead.
+        If not, the environment is not deterministic, and a new episode has been started.
         """
-        # Seeded even when the random state follows: environments may seed more than np_random.
+        # Seeded also if a random state follows: environments may seed more than np_random.
         self.reset(seed=record.seed)
         if record.rng_state is not None:
             self.np_random.bit_generator.state = json.loads(record.rng_state)

@@ -1,7 +1,7 @@
-"""A game of pixels that is learned on two cores: catch the ball with the bat.
+"""PixelCatch, a small game with image observations that can be learned on two processor cores.
 
-Registered as `sim_training.environments.pixel_catch:PixelCatch-v0` when this file is imported. The
-idea is bsuite's Catch; the image has the size of Atari's preprocessing.
+Registered as `sim_training.environments.pixel_catch:PixelCatch-v0` when this file is imported. It
+is based on bsuite's Catch; the image has the size of Atari's preprocessing.
 """
 
 import gymnasium as gym
@@ -16,10 +16,10 @@ LEFT, STAY, RIGHT = range(3)
 
 
 class PixelCatch(gym.Env[NDArray[np.uint8], np.int64]):
-    """Five balls fall, one cell a step; a bat of one cell goes left, stays, or goes right.
+    """Catch five balls, falling one cell per step, with a bat that moves left, stays or right.
 
-    A ball that is caught gives 1, one that is missed -1: the return is in [-5, 5]. Five balls take
-    25 steps; nothing but the image [84, 84] says where ball and bat are.
+    A caught ball gives reward 1, a missed one -1, so the return is in [-5, 5]. Five balls take 25
+    steps. The observation is the image [84, 84] of ball and bat.
     """
 
     def __init__(self, render_mode: str | None = None) -> None:
@@ -33,7 +33,7 @@ class PixelCatch(gym.Env[NDArray[np.uint8], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, object]]:
-        """Put the bat somewhere and drop the first ball."""
+        """Place the bat at random and drop the first ball."""
         super().reset(seed=seed)
         self._bat = int(self.np_random.integers(NUM_CELLS))
         self._num_fallen = 0
@@ -43,7 +43,7 @@ class PixelCatch(gym.Env[NDArray[np.uint8], np.int64]):
     def step(
         self, action: np.int64
     ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, object]]:
-        """Move the bat, let the ball fall by a cell; the fifth ball ends the episode."""
+        """Move the bat and let the ball fall one cell; the fifth ball ends the episode."""
         move = int(action) - STAY
         self._bat = min(max(self._bat + move, 0), NUM_CELLS - 1)
         self._ball_row += 1

@@ -1,7 +1,7 @@
-"""The environment of a task with a MuJoCo model of its own.
+"""The environment of a task on a MuJoCo model.
 
-Observation, reward, termination and safety filter are the very objects that the policy node uses
-on the robot: there is nothing to port.
+Observation, reward, termination and safety filter are the same classes that the policy node uses on
+the robot.
 """
 
 import gymnasium
@@ -22,9 +22,9 @@ from sim_training.robot.robot_camera import RobotCamera
 
 
 class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
-    """A MuJoCo model under a task file: obs [O] and action [A] in [-1, 1].
+    """A MuJoCo model controlled as the task file describes: obs [O], action [A] in [-1, 1].
 
-    Has no time limit of its own; gymnasium.wrappers.TimeLimit gives it the task's.
+    It has no time limit; gymnasium.wrappers.TimeLimit adds the task's.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, object] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
-        """Put the robot at a fresh start pose; return obs [O]."""
+        """Move the robot to a new random start pose; return obs [O]."""
         super().reset(seed=seed)
         if not self._randomization.is_none:
             self._robot.apply_perturbation(
@@ -72,9 +72,9 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, object]]:
-        """Take an action [A] in [-1, 1]; `info["executed_action"]` is what the filter let through.
+        """Take an action [A] in [-1, 1]; `info["executed_action"]` is the action after the filter.
 
-        Never truncates.
+        `truncated` is always False.
         """
         command = self._safety_filter.apply(self._scaling.to_command(action), self._readings)
         executed = self._scaling.to_action(command)
@@ -95,7 +95,7 @@ class TaskEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         return obs, self._reward(step), terminated, False, {"executed_action": executed}
 
     def render(self) -> NDArray[np.uint8]:
-        """Return a picture [480, 640, 3] of the robot."""
+        """Return an image [480, 640, 3] of the robot."""
         if self._camera is None:
             self._camera = RobotCamera(self._robot.model)
         return self._camera.picture(self._robot.data)

@@ -1,7 +1,7 @@
-"""Another robot in every episode: what a policy has learned on many, it does on one more.
+"""Domain randomisation: every training episode has a robot with different parameters.
 
 Tobin et al., Domain Randomization for Transferring Deep Neural Networks from Simulation to the Real
-World, arXiv 1703.06907; of the dynamics: Peng et al., arXiv 1710.06537.
+World, arXiv 1703.06907; randomised dynamics: Peng et al., arXiv 1710.06537.
 """
 
 import math
@@ -13,17 +13,17 @@ from sac_ros.policy.delay.delay_measurement import DelayMeasurement
 from sim_training.robot.perturbation import Perturbation
 
 Range = tuple[float, float]
-"""Least and greatest value."""
+"""Lowest and highest value."""
 
 FACTORS = ("gravity", "friction", "body_mass", "actuator_gain", "joint_damping")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainRandomization:
-    """Ranges that each training episode draws its robot from; evaluations do not.
+    """Ranges from which each training episode samples its robot; evaluations are not randomised.
 
-    Factors are log-uniform (half as strong is drawn as often as twice), all else uniform. They come
-    on top of the run's perturbation, and mean what sim_training/robot/perturbation.py says.
+    Factors are log-uniform: 1/2 is as likely as 2. Other values are uniform. Factors multiply the
+    run's perturbation, other values are added; see sim_training/robot/perturbation.py.
     """
 
     gravity: Range = (1.0, 1.0)
@@ -33,36 +33,36 @@ class DomainRandomization:
     body_mass: Range = (1.0, 1.0)
     """Factor on mass and inertia of every body."""
     actuator_gain: Range = (1.0, 1.0)
-    """Factor on what every actuator makes of its command; a servo's stiffness."""
+    """Factor on the gain of every actuator; for a servo, on its stiffness."""
     joint_damping: Range = (1.0, 1.0)
     """Factor on the damping of every joint."""
     command_delay_s: Range = (0.0, 0.0)
     """Time between a command and its effect, in s."""
     observation_delay_s: Range = (0.0, 0.0)
-    """Age of what the sensors say, in s."""
+    """Delay of all sensor readings, in s."""
     observation_noise: Range = (0.0, 0.0)
-    """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s], and on
-    what other sensors measure, in its unit; orientations have none."""
+    """Standard deviation of the noise on each joint position [rad, m] and velocity [rad/s, m/s],
+    and on other sensor values in their unit; orientations have no noise."""
     push_force_n: Range = (0.0, 0.0)
-    """Greatest force of the pushes of an episode, in N."""
+    """Maximum force of the random pushes in an episode, in N."""
 
     def __post_init__(self) -> None:
-        """Refuse, by name, ranges that hold no robot."""
+        """Raise ValueError, with the field's name, for an invalid range."""
         for field in fields(self):
             low, high = getattr(self, field.name)
             if not (math.isfinite(low) and math.isfinite(high) and low <= high):
                 raise ValueError(f"randomization {field.name} must be LOW HIGH, got {low} {high}")
             if low < 0.0 or (low == 0.0 and field.name in FACTORS):
-                least = "above 0" if field.name in FACTORS else "at least 0"
-                raise ValueError(f"randomization {field.name} must be {least}, got {low}")
+                bound = "above 0" if field.name in FACTORS else "at least 0"
+                raise ValueError(f"randomization {field.name} must be {bound}, got {low}")
 
     @property
     def is_none(self) -> bool:
-        """Whether every episode has the same robot."""
+        """Whether nothing is randomised."""
         return self == NO_RANDOMIZATION
 
     def draw(self, robot: Perturbation, rng: np.random.Generator) -> Perturbation:
-        """Draw a robot that differs from `robot`."""
+        """Sample a robot from the ranges, relative to `robot`."""
         factors = {
             name: getattr(robot, name) * math.exp(rng.uniform(*np.log(getattr(self, name))))
             for name in FACTORS
@@ -75,7 +75,7 @@ class DomainRandomization:
         return replace(robot, **factors, **sums)
 
     def with_delays(self, measured: DelayMeasurement) -> "DomainRandomization":
-        """Return the same with the delays that were measured on a robot."""
+        """Return a copy with the delay ranges that were measured on a robot."""
         return replace(
             self,
             command_delay_s=(measured.command_delay_s.low, measured.command_delay_s.high),

@@ -1,7 +1,7 @@
-"""Which actuators of a MuJoCo model carry out a task's commands.
+"""Find the actuators of a MuJoCo model that execute a task's commands.
 
-A model that would make something else of a command than the robot does is refused: a policy trained
-in it would be trained for another robot, and nothing would show it.
+A model whose actuators interpret a command differently from the task is refused. Otherwise the
+policy would be trained for another robot without any warning.
 
 Shapes: A action_dim.
 """
@@ -25,7 +25,7 @@ _PLAIN_DYNAMICS = (
     int(mujoco.mjtDyn.mjDYN_FILTEREXACT),
 )
 _TOLERANCE = 1e-6
-"""Share of a control range by which a command may pass it: what rounding makes of equal limits."""
+"""Tolerance, as a fraction of the control range, for rounding errors of equal limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,14 @@ class ModelActuators:
 
     indices: NDArray[np.intp]  # [A]
     units: NDArray[np.float64]
-    """What one unit of MuJoCo's control commands [A], in the task's units."""
+    """Size of one unit of MuJoCo's `ctrl` [A], in the task's command units."""
 
 
 def find_actuators(model: mujoco.MjModel, task: TaskSpec) -> ModelActuators:
-    """Return the actuators of the joints that the task commands, in a model as its file has it.
+    """Return the actuators of the joints that the task commands; `model` must be unperturbed.
 
-    Raises TaskError where a joint has none or several, or one that takes another quantity than the
-    task commands, or less of it.
+    Raises TaskError if a joint has no actuator or several, or if its actuator takes another
+    quantity or a smaller range than the task commands.
     """
     by_joint: dict[str, list[int]] = {}
     for index in range(model.nu):
@@ -57,8 +57,8 @@ def find_actuators(model: mujoco.MjModel, task: TaskSpec) -> ModelActuators:
         if others:
             names = [model.actuator(each).name for each in (index, *others)]
             raise TaskError(
-                f"joint {joint!r} has the actuators {names} in the model, and a command is for one;"
-                " remove the others"
+                f"joint {joint!r} has the actuators {names} in the model, expected one; remove the"
+                " others"
             )
         indices.append(index)
         units.append(_unit(model, task, entry, index))
@@ -67,23 +67,27 @@ def find_actuators(model: mujoco.MjModel, task: TaskSpec) -> ModelActuators:
 
 
 def _unit(model: mujoco.MjModel, task: TaskSpec, entry: int, index: int) -> float:
-    """Return what one unit of an actuator's control commands; raise TaskError if nothing does.
+    """Return the size of one unit of an actuator's `ctrl`, in the task's command unit.
 
-    MuJoCo's force is gear (gain control + bias_0 + bias_1 gear position + bias_2 gear velocity).
+    MuJoCo's force is gear (gain ctrl + bias_0 + bias_1 gear position + bias_2 gear velocity).
+    Raises TaskError if the actuator takes another quantity, or has a gain or gear of 0.
     """
     joint, asked = task.action.joints[entry], task.action.kind
     gear, gain = float(model.actuator_gear[index, 0]), float(model.actuator_gainprm[index, 0])
     _, by_position, by_velocity = (float(value) for value in model.actuator_biasprm[index, :3])
     taken = _quantity(model, index, by_position, by_velocity)
-    if taken is None:  # a formula that does not tell: as a motor or a servo of MuJoCo's own
+    if taken is None:  # unknown formula: assume MuJoCo's own motor or servo
         return gear if asked == "effort" else 1.0
     if taken != asked:
         raise TaskError(
             f"task {task.name!r} commands the {asked} of joint {joint!r}, but the model's actuator"
-            f" takes its {taken}; correct the action's kind, or the actuator"
+            f" takes a {taken} command; correct the action's kind, or the actuator"
         )
     if gear * gain == 0.0:
-        raise TaskError(f"the model's actuator of joint {joint!r} has a gain or gear of 0")
+        raise TaskError(
+            f"the model's actuator of joint {joint!r} has a gain or gear of 0, so commands have no"
+            " effect; correct the model"
+        )
     if taken == "effort":
         return gear * gain
     return gain / (-(by_position if taken == "position" else by_velocity) * gear)
@@ -92,7 +96,7 @@ def _unit(model: mujoco.MjModel, task: TaskSpec, entry: int, index: int) -> floa
 def _quantity(
     model: mujoco.MjModel, index: int, by_position: float, by_velocity: float
 ) -> Quantity | None:
-    """Return what an actuator's control is; None for one whose formula does not tell."""
+    """Return the quantity that an actuator's `ctrl` sets; None if its formula is not known."""
     is_affine = model.actuator_biastype[index] == int(mujoco.mjtBias.mjBIAS_AFFINE)
     is_known = is_affine or model.actuator_biastype[index] == int(mujoco.mjtBias.mjBIAS_NONE)
     is_plain = model.actuator_dyntype[index] in _PLAIN_DYNAMICS
@@ -117,6 +121,5 @@ def _refuse_narrower_range(
         raise TaskError(
             f"task {task.name!r} commands joint {action.joints[entry]!r} from {action.low[entry]:g}"
             f" to {action.high[entry]:g} {action.unit}, but the model's actuator takes {low:g} to"
-            f" {high:g}: what lies beyond would act on the robot alone; narrow low and high, or"
-            " widen the actuator's ctrlrange"
+            f" {high:g}; narrow the action's low and high, or widen the actuator's ctrlrange"
         )

@@ -1,7 +1,7 @@
-"""What a MuJoCo model has for the readings of a task that are no joints': its sensors.
+"""Find the MuJoCo sensors for the readings of a task that are not joint states.
 
-A reading takes the values of the model's sensor of its own name: an Imu's `angular_velocity` named
-`gyro`, those of `<gyro name="gyro" site="imu"/>`.
+A reading uses the sensor with the same name: a reading `gyro` (`angular_velocity` of an Imu) uses
+`<gyro name="gyro" site="imu"/>`.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from sac_ros.task.task_spec import Reading, TaskError, TaskSpec
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSensor:
-    """Where a reading's values are."""
+    """The location of a reading's values in MuJoCo's sensor data."""
 
     places: NDArray[np.intp]
-    """In MuJoCo's sensordata, in the order of the ROS message [size]."""
+    """Indices into `sensordata`, in the order of the ROS message [size]."""
     is_orientation: bool
 
 
 def find_sensors(model: mujoco.MjModel, task: TaskSpec) -> Mapping[str, ModelSensor]:
-    """Return the sensor of each reading that has no joints, by the reading's name.
+    """Return the sensor of each reading that is not a joint state, by the reading's name.
 
-    Raises TaskError where the model has no such sensor, or one of another size.
+    Raises TaskError if the model has no sensor of that name, or one of another size.
     """
     return {
         reading.name: _sensor_of(model, task, reading)
@@ -40,18 +40,19 @@ def _sensor_of(model: mujoco.MjModel, task: TaskSpec, reading: Reading) -> Model
     if reading.name not in names:
         raise TaskError(
             f"task {task.name!r} reads {reading.name!r} ({reading.field} of {reading.type}), but"
-            f" the model has no sensor of that name; it has {names}"
+            f" the model has no sensor of that name, only {names}; add one to the model, or correct"
+            " the reading's name"
         )
     sensor = model.sensor(reading.name)
     size = int(sensor.dim[0])
     if size != reading.size:
         raise TaskError(
             f"the model's sensor {reading.name!r} has {size} values, but task {task.name!r} reads"
-            f" {reading.size} ({reading.field} of {reading.type})"
+            f" {reading.size} ({reading.field} of {reading.type}); correct the sensor or the task"
         )
     places = np.arange(size) + int(sensor.adr[0])
     is_orientation = reading.field.endswith("orientation")
-    # ROS has x, y, z, w, MuJoCo w first.
+    # Quaternions: ROS uses the order x, y, z, w; MuJoCo uses w, x, y, z.
     return ModelSensor(
         places=np.roll(places, -1) if is_orientation else places, is_orientation=is_orientation
     )

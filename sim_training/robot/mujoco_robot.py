@@ -1,4 +1,4 @@
-"""A MuJoCo model seen as a robot: joints and sensors by name, commands in the task's unit, steps.
+"""A MuJoCo model as a robot: joints and sensors by name, and commands in the task's unit.
 
 Shapes: A action_dim, J joints.
 """
@@ -23,21 +23,20 @@ from sim_training.robot.pushes import Pushes
 
 
 class _State(NamedTuple):
-    """What can be measured at one moment."""
+    """The true sensor values at one moment."""
 
     position: NDArray[np.float64]  # [J]
     velocity: NDArray[np.float64]  # [J]
     effort: NDArray[np.float64]  # [J]
     sensor_data: NDArray[np.float64]
-    """Of all sensors of the model, one after the other."""
+    """MuJoCo's `sensordata`: the values of all sensors of the model."""
 
 
 class MujocoRobot:
-    """The model of one task, stepped one physics step at a time.
+    """The simulated robot of one task, advanced one physics step at a time.
 
-    With a gymnasium_id, model and start poses are the environment's own; with an MJCF file, they
-    come from the file and the task's reset noise. A perturbation makes it another robot than the
-    one the model describes.
+    With a gymnasium_id, model and start poses are those of the Gymnasium environment. With an MJCF
+    file, they come from the file and the task's reset noise. A perturbation changes the model.
     """
 
     def __init__(self, task: TaskSpec, perturbation: Perturbation = NOMINAL) -> None:
@@ -49,17 +48,17 @@ class MujocoRobot:
         else:
             self.model = _load_model(Path(task.simulator.mjcf or ""))
             self.data = mujoco.MjData(self.model)
-        # Before anything is changed: a weaker actuator is commanded as if it were the model's.
+        # On the unperturbed model: a weaker actuator gets the same control as the nominal one.
         self.actuators = find_actuators(self.model, task)
         self._perturbed_model = PerturbedModel(self.model, self.data)
         self._perturbation = NOMINAL
         if not perturbation.is_nominal:
             self.apply_perturbation(perturbation)
         self.steps_per_control = _whole_steps(task, self.timestep_s)
-        # What was commanded and is not yet felt, one entry for each physics step.
+        # Delayed commands, one entry per physics step.
         self._delay_line: deque[NDArray[np.float64]] = deque()
         self._command = self._safe_command = np.array(task.action.safe_command)
-        # What was measured and is not yet known, likewise.
+        # Delayed sensor values, one entry per physics step.
         self._sensor_line: deque[_State] = deque()
         self._late_state: _State | None = None
         self._pushes: Pushes | None = None
@@ -85,12 +84,12 @@ class MujocoRobot:
         return float(self.model.opt.timestep)
 
     def apply_perturbation(self, perturbation: Perturbation) -> None:
-        """Be another robot from the next reset on."""
+        """Apply a perturbation to model, delays, noise and pushes; `reset` must follow."""
         self._perturbation = perturbation
         self._perturbed_model.apply_perturbation(perturbation)
 
     def reset(self, rng: np.random.Generator) -> None:
-        """Put the robot at a fresh start pose, at rest but for the task's noise."""
+        """Move the robot to a new start pose; it is at rest, except for the task's reset noise."""
         self._command = self._safe_command
         changes = self._perturbation
         delay = changes.command_delay_steps * self.steps_per_control
@@ -121,7 +120,7 @@ class MujocoRobot:
         mujoco.mj_forward(self.model, self.data)
 
     def set_command(self, command: NDArray[np.float64]) -> None:
-        """Apply a command [A] in the task's unit from the next physics step on, or delayed."""
+        """Set the command [A], in the task's unit, for the next physics steps (after its delay)."""
         self._command = command
 
     def step(self) -> None:
@@ -158,16 +157,17 @@ class MujocoRobot:
         return np.array(self.data.qfrc_actuator[self._dof_columns])
 
     def sensor(self, name: str) -> NDArray[np.float64]:
-        """Return the values [size] of a reading that has no joints, in the order of its message.
+        """Return the values [size] of a reading from a sensor, in the order of its ROS message.
 
-        MuJoCo computes them before it moves: they are a physics step older than the joints.
+        MuJoCo computes sensors before it integrates, so they are one physics step older than the
+        joint states.
         """
         sensor, late = self._sensors[name], self._late_state
         values = (self.data.sensordata if late is None else late.sensor_data)[sensor.places]
         return values if sensor.is_orientation else self._with_noise(values)
 
     def readings(self) -> dict[str, NDArray[np.float64]]:
-        """Return the task's readings without a detour over ROS messages."""
+        """Return the task's readings directly, without ROS messages."""
         fields = {"position": self.position, "velocity": self.velocity, "effort": self.effort}
         return {
             reading.name: fields[reading.field][self._columns[reading.name]]
@@ -177,12 +177,12 @@ class MujocoRobot:
         }
 
     def close(self) -> None:
-        """Release the environment, where there is one."""
+        """Close the Gymnasium environment, if there is one."""
         if self._env is not None:
             self._env.close()  # type: ignore[no-untyped-call]  # Gymnasium's
 
     def _true_state(self) -> _State:
-        """Return copies of what is so at this moment."""
+        """Return copies of the current sensor values."""
         dofs = self._dof_columns
         return _State(
             position=self.data.qpos[self._qpos_columns],
@@ -192,7 +192,7 @@ class MujocoRobot:
         )
 
     def _with_noise(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a copy of the true values, with fresh noise at every look."""
+        """Return a copy of the values with new random noise."""
         deviation = self._perturbation.observation_noise
         if deviation == 0.0:
             return np.array(values)
@@ -201,8 +201,8 @@ class MujocoRobot:
     def _joint_index(self, joint: str) -> int:
         if joint not in self.joint_names:
             raise TaskError(
-                f"task {self.task.name!r} names joint {joint!r}, but the model has"
-                f" {list(self.joint_names)}"
+                f"task {self.task.name!r} names joint {joint!r}, but the model has the joints"
+                f" {list(self.joint_names)}; correct the task or the model"
             )
         return self.joint_names.index(joint)
 
@@ -211,7 +211,10 @@ def _mujoco_env(gymnasium_id: str) -> MujocoEnv:
     with without_deprecation_warnings():
         env = gymnasium.make(gymnasium_id).unwrapped
     if not isinstance(env, MujocoEnv):
-        raise TaskError(f"{gymnasium_id} is not a MuJoCo environment, so it makes no robot")
+        raise TaskError(
+            f"{gymnasium_id} is not a MuJoCo environment, so it cannot be simulated as a robot;"
+            " choose a MuJoCo environment, or give the task an MJCF model"
+        )
     return env
 
 
@@ -227,6 +230,6 @@ def _whole_steps(task: TaskSpec, timestep_s: float) -> int:
     if steps < 1 or abs(steps * timestep_s - task.control_period_s) > 1e-9:
         raise TaskError(
             f"control_period_s {task.control_period_s} of task {task.name!r} is not a multiple of"
-            f" the model's time step {timestep_s}"
+            f" the model's time step {timestep_s} s; change one of them"
         )
     return steps

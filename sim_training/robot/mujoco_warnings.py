@@ -1,4 +1,4 @@
-"""MuJoCo's advice on Gymnasium's models, kept from people who cannot take it."""
+"""Suppress MuJoCo's deprecation warnings about Gymnasium's models, which users cannot fix."""
 
 import contextlib
 import sys
@@ -9,9 +9,9 @@ import mujoco
 
 @contextlib.contextmanager
 def without_deprecation_warnings() -> Iterator[None]:
-    """Drop the deprecation notes that MuJoCo prints, and logs to a file, for every model it loads.
+    """Suppress the deprecation warnings that MuJoCo prints and logs for every loaded model.
 
-    Everything else it warns of is shown.
+    All other warnings are shown.
     """
     previous = mujoco.get_mju_user_warning()
 

@@ -1,7 +1,7 @@
-"""How a robot differs from the simulator a policy was trained in.
+"""Perturbations: how a simulated robot differs from its nominal model.
 
-The same record perturbs the robot that speaks ROS 2 and the environment that trains: what a policy
-meets on one it meets on the other.
+The training environment and the simulated robot node use the same class, so a policy meets the same
+robot in both.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbation:
-    """Factors on what the model says, and what lies between the model and its driver."""
+    """Factors on model parameters, delays, sensor noise and pushes; the defaults change nothing."""
 
     gravity: float = 1.0
     """Factor on the gravitational acceleration."""
@@ -19,25 +19,25 @@ class Perturbation:
     body_mass: float = 1.0
     """Factor on mass and inertia of every body."""
     actuator_gain: float = 1.0
-    """Factor on what every actuator makes of its command; a servo's stiffness."""
+    """Factor on the gain of every actuator; for a servo, on its stiffness."""
     joint_damping: float = 1.0
     """Factor on the damping of every joint."""
     joint_range: float = 1.0
     """Factor on the distance of each joint limit from the start pose."""
     command_delay_steps: int = 0
-    """Control steps between a command's arrival and its effect; until then the safe command."""
+    """Delay of commands in control steps; before the first one, the safe command acts."""
     command_delay_s: float = 0.0
-    """The same in s, added to it, and rounded to physics steps."""
+    """Delay of commands in s, added to command_delay_steps and rounded to physics steps."""
     observation_delay_s: float = 0.0
-    """Age of what the sensors say, in s, rounded to physics steps."""
+    """Delay of all sensor readings in s, rounded to physics steps."""
     observation_noise: float = 0.0
-    """Standard deviation of the noise on each measured position [rad, m] and velocity [1/s], and on
-    what other sensors measure, in its unit; orientations have none."""
+    """Standard deviation of the noise on each joint position [rad, m] and velocity [rad/s, m/s],
+    and on other sensor values in their unit; orientations have no noise."""
     push_force_n: float = 0.0
-    """Greatest force on a random body, in N, for 0.1 s, every 2 s on average."""
+    """Maximum force, in N, of random pushes on random bodies: 0.1 s long, every 2 s on average."""
 
     def __post_init__(self) -> None:
-        """Refuse, by name, what no robot can be."""
+        """Raise ValueError, with the field's name, for a value out of range."""
         for name in (
             "gravity", "friction", "joint_damping", "observation_noise", "command_delay_s",
             "observation_delay_s", "push_force_n",
@@ -56,7 +56,7 @@ class Perturbation:
         return self == NOMINAL
 
     def __str__(self) -> str:
-        """Name what is changed, such as `gravity 1.5`."""
+        """Return the changed values, such as `gravity 1.5`, or `nominal`."""
         changed = [
             f"{field.name} {getattr(self, field.name):g}"
             for field in fields(self)

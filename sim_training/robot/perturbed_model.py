@@ -1,4 +1,4 @@
-"""A compiled MuJoCo model, made into the model of a robot that differs from it."""
+"""Apply a perturbation to a compiled MuJoCo model."""
 
 import mujoco
 import numpy as np
@@ -6,17 +6,17 @@ import numpy as np
 from sim_training.robot.perturbation import Perturbation
 
 FRICTION_SLIDING = 0
-"""Column of MuJoCo's geom_friction; torsion and rolling are left as they are."""
+"""Column of sliding friction in geom_friction; torsional and rolling friction do not change."""
 
 ONE_DOF_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 
 
 class PerturbedModel:
-    """A compiled model that can be made another robot's again and again."""
+    """A compiled model that can be perturbed repeatedly, each time from its nominal values."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self._model, self._data = model, data
-        # Views of what perturbations change, and what it was.
+        # Views of the arrays that perturbations change, with copies of the nominal values.
         views = (
             model.opt.gravity,
             model.geom_friction,
@@ -31,7 +31,7 @@ class PerturbedModel:
         self._nominal = [(view, view.copy()) for view in views]
 
     def apply_perturbation(self, perturbation: Perturbation) -> None:
-        """Change the model from what its file says; leaves the data at the model's start pose."""
+        """Change the model, relative to its file; this resets the data to the start pose."""
         for view, nominal in self._nominal:
             view[:] = nominal
         _perturb(self._model, self._data, perturbation)
@@ -43,17 +43,17 @@ def _perturb(model: mujoco.MjModel, data: mujoco.MjData, perturbation: Perturbat
     model.pair_friction[:, :2] *= perturbation.friction  # both tangential directions of a pair
     model.body_mass[:] *= perturbation.body_mass
     model.body_inertia[:] *= perturbation.body_mass
-    # Of a servo the bias holds the other half of its stiffness; of a motor it is zero.
+    # A servo's stiffness is in gain and bias; for a motor the bias is zero.
     model.actuator_gainprm[:] *= perturbation.actuator_gain
     model.actuator_biasprm[:] *= perturbation.actuator_gain
     model.dof_damping[:] *= perturbation.joint_damping
     _narrow_joints(model, perturbation.joint_range)
-    # MuJoCo keeps quantities derived from mass and inertia, which would stay the old ones.
+    # Recompute the quantities that MuJoCo derives from mass and inertia.
     mujoco.mj_setConst(model, data)
 
 
 def _narrow_joints(model: mujoco.MjModel, factor: float) -> None:
-    """Move the limits of hinges and slides towards the start pose, and never past it."""
+    """Scale the distance of joint limits (hinges and slides) from the start pose."""
     for joint in np.flatnonzero(model.jnt_limited):
         if model.jnt_type[joint] not in ONE_DOF_JOINTS:
             continue

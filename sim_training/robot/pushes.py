@@ -1,15 +1,15 @@
-"""Pushes: now and then a force on a random body of the robot, as a person or a doorframe gives."""
+"""Random pushes: a short force on a random body of the robot, as from a person or an obstacle."""
 
 import mujoco
 import numpy as np
 
 PUSH_INTERVAL_S = 2.0
-"""Mean time between two pushes; how long until the next is exponential."""
+"""Mean time between two pushes; the waiting times are exponentially distributed."""
 PUSH_DURATION_S = 0.1
 
 
 class Pushes:
-    """Pushes one robot through one episode; a function of the generator it is given."""
+    """The pushes of one robot in one episode; they depend only on the given generator."""
 
     def __init__(
         self,
@@ -18,7 +18,7 @@ class Pushes:
         max_force_n: float,
         rng: np.random.Generator,
     ) -> None:
-        """`max_force_n`: forces are uniform up to this, in directions uniform on the sphere."""
+        """Forces are uniform in [0, `max_force_n`], directions uniform on the sphere."""
         self._model, self._data = model, data
         self._max_force_n = max_force_n
         self._rng = rng
@@ -28,7 +28,7 @@ class Pushes:
         data.xfrc_applied[:] = 0.0
 
     def step(self) -> None:
-        """Begin or end a push before a physics step, if it is time."""
+        """Start or end a push if it is due; call it before each physics step."""
         if self._time_s >= self._ends_s:
             self._data.xfrc_applied[:] = 0.0
             self._ends_s = np.inf

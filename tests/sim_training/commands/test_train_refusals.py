@@ -48,7 +48,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("--env", "Pendulum-v1", "extra"), "extra"),
         (("--env", "Pendulum-v1", "--config", "nowhere.yaml"), "nowhere.yaml"),
         (("--env", "Pendulum-v1", "--num-envs", "2000000"), "num_envs must be at most"),
-        (("--task", "half_cheetah", "--num-envs", "1000000"), "MiB an environment"),
+        (("--task", "half_cheetah", "--num-envs", "1000000"), "MiB per environment"),
         (
             ("--env", "Pendulum-v1", "--sac.batch-size", "300", "--sac.buffer-capacity", "299"),
             "buffer_capacity must be at least batch_size, got 299",

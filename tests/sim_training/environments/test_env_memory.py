@@ -7,7 +7,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from sim_training.environments.env_memory import (
-    WORTH_PROBING,
+    MIN_ENVS_TO_PROBE,
     EnvMemoryError,
     refuse_more_envs_than_fit,
 )
@@ -47,4 +47,4 @@ def test_few_environments_are_not_measured() -> None:
     def make() -> WeighingAMebibyte:
         raise AssertionError("made")
 
-    refuse_more_envs_than_fit(make, WORTH_PROBING - 1, available_bytes=0)
+    refuse_more_envs_than_fit(make, MIN_ENVS_TO_PROBE - 1, available_bytes=0)
