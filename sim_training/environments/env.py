@@ -47,10 +47,10 @@ def make_env(
 ) -> BoxEnv:
     """Return the environment of a task, with the task's time limit.
 
-    For a task with a `gymnasium_id` this is the unmodified Gymnasium environment. There are two
-    exceptions: the task filters commands (rate limit or low-pass), or the robot is perturbed or
-    randomised. Then the environment is a TaskEnv on the same model: safety filter, observation and
-    reward come from the task, as with sim_robot_node.
+    For a task with a `gymnasium_id` this is the unmodified Gymnasium environment, unless the robot
+    is perturbed or randomised, or the task has a rate limit, a low-pass filter or joint limits.
+    Then it is a TaskEnv on the same model: safety filter, observation and reward come from the
+    task, as with sim_robot_node.
     """
     is_changed = not (perturbation.is_nominal and randomization.is_none)
     if task.simulator.gymnasium_id is None or task.action.is_filtered or is_changed:

@@ -147,7 +147,7 @@ def test_anything_else_is_refused_in_one_line(
     refusals = (
         ((ppo, *pendulum), "mu and log_std"),
         ((text, *pendulum), "not a model"),
-        ((empty, *pendulum), "holds no 'data'"),
+        ((empty, *pendulum), "the archive has no 'data'"),
         ((garbled, *pendulum), "not a model"),
         ((tmp_path / "nowhere.zip", *pendulum), "nowhere.zip"),
         ((model, "--task", "half_cheetah"), "give the task that it was trained for"),
