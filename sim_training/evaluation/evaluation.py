@@ -1,4 +1,4 @@
-"""What an evaluation found: one row of progress.csv."""
+"""The result of one evaluation: a row of progress.csv."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from sim_training.evaluation.rollout import Episode
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Episodes of the most likely action, at one step of training."""
+    """Statistics of the episodes of one evaluation, with deterministic actions."""
 
     step: int
-    """Environment steps taken before."""
+    """Environment steps of training before this evaluation."""
     wall_s: float
-    """Time spent training until then, earlier evaluations included, interruptions excluded."""
+    """Wall-clock time of training until then; includes evaluations, excludes interruptions."""
     return_mean: float
     return_std: float
     """Population standard deviation over the episodes."""

@@ -1,6 +1,6 @@
-"""Run an exported policy in its task's environment, in the same onnxruntime session as on a robot.
+"""Run an exported policy in its task's environment, with onnxruntime as on a robot.
 
-Torch is not needed. Shapes: O obs_dim, A action_dim.
+torch is not needed. Shapes: O obs_dim, A action_dim.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from sim_training.robot.perturbation import NOMINAL, Perturbation
 
 
 def evaluate_policy(policy: OnnxPolicy, *, num_episodes: int, seed: int) -> list[float]:
-    """Return the undiscounted return of each episode under the most likely action."""
+    """Return the undiscounted return of each episode, with deterministic actions."""
     episodes = run_policy(policy, policy.mode, num_episodes=num_episodes, seed=seed, video=None)
     return [episode.episode_return for episode in episodes]
 

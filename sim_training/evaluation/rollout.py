@@ -1,4 +1,4 @@
-"""Whole episodes under a policy that does not learn from them.
+"""Run whole episodes with a fixed policy.
 
 Shapes: n environments whose episode still runs, O obs_dim, A action_dim.
 """
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from sim_training.environments.box_env import BoxEnv
 
 Act: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.floating]]
-"""Obs [n, O] to action [n, A] in [-1, 1]."""
+"""Maps obs [n, O] to action [n, A] in [-1, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """What one episode came to."""
+    """Return and length of one episode."""
 
     episode_return: float
-    """Sum of its rewards, not discounted."""
+    """Undiscounted sum of rewards."""
     length: int
-    """Control steps."""
+    """Number of control steps."""
 
 
 def evaluation_seeds(seed: int, step: int, num_episodes: int) -> list[int]:
-    """Return the seeds of the evaluation at one step of one run: the same ones whenever asked."""
+    """Return the seeds of an evaluation's episodes; they depend only on the arguments."""
     words = np.random.SeedSequence((seed, step)).generate_state(num_episodes)
     return [int(word) for word in words]
 
@@ -38,9 +38,10 @@ def run_episodes(
     seeds: Sequence[int],
     after_step: Callable[[], None] | None = None,
 ) -> list[Episode]:
-    """Run one episode in each environment, from its seed, with one call of the policy a step.
+    """Run one seeded episode in each environment, with one batched policy call per step.
 
-    `after_step` is called at the start and after each step of all environments: a camera.
+    `after_step` is called after the reset and after each step of all environments, for example to
+    record a video.
     """
     running = list(range(len(envs)))
     returns, lengths = [0.0] * len(envs), [0] * len(envs)

@@ -1,4 +1,4 @@
-"""A MuJoCo robot that speaks ROS 2: the stand-in for hardware, true to the simulator."""
+"""The ROS 2 node of a robot simulated in MuJoCo, with the topics of a real robot."""
 
 import time
 from array import array
@@ -39,79 +39,81 @@ from sim_training.robot.mujoco_robot import MujocoRobot
 from sim_training.robot.perturbation import Perturbation
 from sim_training.robot_node.simulation_speed import simulation_speed_factor
 
-# Reliable, as joint_state_broadcaster does it: every kind of subscriber hears it.
+# Reliable, as joint_state_broadcaster publishes: compatible with every subscriber.
 STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 CLOCK_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 LOG_INTERVAL_S = 2.0
 MAX_CATCH_UP_S = 0.1
-"""A pause longer than this is not made up for: the simulation falls behind, and says so."""
+"""After a longer pause the node skips the missed time, with a warning, instead of catching up."""
 MAX_COMMAND_WAIT_S = 1.0
-"""How long a robot that waits for commands waits for one."""
+"""Longest wait for one command, with `waits_for_command`."""
 
-# How this robot differs from its model; see sim_training/robot/perturbation.py.
+# The perturbation of the model; see sim_training/robot/perturbation.py.
 PERTURBATION_PARAMETERS = (
     Parameter("gravity", 1.0, "Factor on the gravitational acceleration.", (0.0, 100.0)),
     Parameter("friction", 1.0, "Factor on the sliding friction of every geom.", (0.0, 100.0)),
     Parameter("body_mass", 1.0, "Factor on mass and inertia of every body.", (1e-3, 1e3)),
-    Parameter(
-        "actuator_gain", 1.0, "Factor on what every actuator makes of its command.", (1e-3, 1e3)
-    ),
+    Parameter("actuator_gain", 1.0, "Factor on the gain of every actuator.", (1e-3, 1e3)),
     Parameter("joint_damping", 1.0, "Factor on the damping of every joint.", (0.0, 1e3)),
     Parameter(
         "joint_range",
         1.0,
-        "Factor on each joint limit's distance from the start pose.",
+        "Factor on the distance of each joint limit from the start pose.",
         (1e-3, 1e3),
     ),
     Parameter(
         "command_delay_steps",
         0,
-        "Control steps between a command's arrival and its effect.",
+        "Delay of commands in control steps.",
         (0, 100),
     ),
-    Parameter("command_delay_s", 0.0, "The same in s, added to it.", (0.0, 10.0)),
+    Parameter(
+        "command_delay_s", 0.0, "Delay of commands in s, added to command_delay_steps.", (0.0, 10.0)
+    ),
     Parameter(
         "observation_delay_s",
         0.0,
-        "Age in s of what the sensors say when it is published; its stamp is as old.",
+        "Delay of all sensor readings in s; their time stamps are as old.",
         (0.0, 10.0),
     ),
     Parameter(
         "observation_noise",
         0.0,
-        "Standard deviation of the noise on each position in rad or m, on each velocity in rad/s or"
-        " m/s, and on what other sensors measure, in its unit; orientations have none.",
+        "Standard deviation of the noise on each joint position in rad or m, on each velocity in"
+        " rad/s or m/s, and on other sensor values in their unit; orientations have no noise.",
         (0.0, 1e3),
     ),
-    Parameter("push_force_n", 0.0, "Greatest force in N on a random body, for 0.1 s.", (0.0, 1e6)),
+    Parameter(
+        "push_force_n", 0.0, "Maximum force in N of random pushes, each 0.1 s long.", (0.0, 1e6)
+    ),
 )
 PARAMETERS = (
     Parameter("task", "", "Task name, or path of a task .yaml."),
-    Parameter("seed", 0, "Seed of the start poses.", SEED_RANGE),
+    Parameter("seed", 0, "Seed of start poses, noise and pushes.", SEED_RANGE),
     Parameter(
         "publish_clock",
         True,
-        "Publish simulated time on /clock, and stamp by it. Without, messages are stamped by the"
-        " system's clock, as a real robot's are.",
+        "Publish simulated time on /clock and use it for time stamps. If false, stamps are system"
+        " time, as on a real robot.",
     ),
-    Parameter("real_time_factor", 1.0, "Simulated seconds for each real second.", (0.01, 100.0)),
+    Parameter("real_time_factor", 1.0, "Simulated seconds per real second.", (0.01, 100.0)),
     Parameter(
         "waits_for_command",
         False,
-        "Let simulated time stand still until the command of each control period has come, for 1 s"
-        " at most: a busy machine then changes no result.",
+        "Pause simulated time until the command of each control period arrives, for 1 s at most."
+        " Results then do not depend on the load of the machine.",
     ),
     Parameter(
         "waits_for_learner",
         "",
-        "Learner node, such as learner_node, for whose updates simulated time slows down, so that"
-        " the update-to-data ratio is kept.",
+        "Name of a learner node, such as learner_node. Simulated time slows down while that learner"
+        " has pending updates, so that it keeps its update-to-data ratio.",
     ),
     Parameter(
         "command_timeout_s",
         0.5,
-        "Simulated time in s without a command after which the safe command is applied.",
+        "Simulated time in s without a command, after which the safe command is applied.",
         (0.0, 60.0),
     ),
     *PERTURBATION_PARAMETERS,
@@ -120,23 +122,23 @@ PARAMETERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SensorPublisher:
-    """A topic of the task that is no JointState, and what it brings."""
+    """The publisher of one sensor topic of the task, other than joint states."""
 
     publisher: "Publisher[Any]"  # in quotes: not generic in Jazzy
     type: str
     readings: Mapping[str, str]
-    """Names of the readings, by the fields of the message."""
+    """Message field -> name of the reading."""
 
 
 class SimRobotNode(StandaloneNode):
-    """Steps a MuJoCo model in real time, publishes joints and sensors, takes commands.
+    """Steps a MuJoCo model in real time, publishes joint states and sensors, and takes commands.
 
-    Until the first command after a start or a reset it stands still at its start pose, as
-    Gymnasium's environments do; when commands stop coming it gets the task's safe command.
+    After a start or a reset it stays at its start pose until the first command, like a Gymnasium
+    environment. If commands stop, it applies the task's safe command.
 
-    Stamps are simulated time, which /clock publishes too: a simulation that stumbles falls behind
-    real time, and who follows /clock does not notice. Without /clock they are a driver's: real
-    time, in which a robot that stood still for a moment has stood still.
+    Time stamps are simulated time, which /clock publishes too. If the simulation is too slow, it
+    falls behind real time; nodes that use /clock are not affected. Without /clock, stamps are
+    system time, as from a driver.
     """
 
     def __init__(self) -> None:
@@ -153,7 +155,7 @@ class SimRobotNode(StandaloneNode):
         self._waiting_since_s: float | None = None
 
     def start(self) -> None:
-        """Load the model, connect, and begin to step; raise InputError for a wrong parameter."""
+        """Load the model, create topics and timer; raise InputError for an invalid parameter."""
         task = _read_task(self)
         perturbation = _read_perturbation(self)
         self._robot = MujocoRobot(task, perturbation)
@@ -170,8 +172,8 @@ class SimRobotNode(StandaloneNode):
         self._command = self._safe_command
         self._state = JointState(name=list(self._robot.joint_names))
         self._observation_delay_s = perturbation.observation_delay_s
-        # The one absolute name: rclpy's simulated time listens to /clock and nowhere else. Before
-        # the joints: who hears those has then discovered the clock that they are stamped with.
+        # The only absolute name: ROS simulated time always uses /clock. Created before the joint
+        # states, so that subscribers discover the clock before messages stamped with it.
         self._clocks = (
             self.create_publisher(ClockMessage, "/clock", CLOCK_QOS) if publishes_clock else None
         )
@@ -205,15 +207,15 @@ class SimRobotNode(StandaloneNode):
         self._command_timeout_s = timeout_s
 
     def _on_timer(self) -> None:
-        """Take every physics step that is due by now, and publish each."""
+        """Take every physics step that is due now, and publish after each."""
         elapsed_s = (time.monotonic() - self._started_s) * self._real_time_factor * self._pace
         due = self._steps_at_start + int(elapsed_s / self._robot.timestep_s)
         behind_s = (due - self._num_steps) * self._robot.timestep_s
         if behind_s / (self._real_time_factor * self._pace) > MAX_CATCH_UP_S:
             self.get_logger().warning(
-                "slower than asked for: simulated time falls behind"
+                "the simulation is slower than real_time_factor asks: simulated time falls behind"
                 if self._clocks
-                else f"slower than real time: stood still for {behind_s:.3f} s",
+                else f"the simulation is slower than real time: it paused for {behind_s:.3f} s",
                 throttle_duration_sec=LOG_INTERVAL_S,
             )
             self._restart_step_clock()
@@ -225,14 +227,14 @@ class SimRobotNode(StandaloneNode):
             self._step()
 
     def _restart_step_clock(self) -> None:
-        """Let no step be due before now."""
+        """Count due steps from now on, and drop all that are overdue."""
         self._started_s = time.monotonic()
         self._steps_at_start = self._num_steps
 
     def _must_wait(self) -> bool:
-        """Say whether the command of this control period is still to come, and is worth a wait.
+        """Return whether to wait for the command of this control period.
 
-        A policy that is late then finds the robot where it saw it, on however busy a machine.
+        A late policy then finds the robot in the state that it observed, also on a busy machine.
         """
         has_come = self._num_steps < self._commanded_until_step
         if not self._waits_for_command or self._is_held or has_come:
@@ -250,7 +252,7 @@ class SimRobotNode(StandaloneNode):
             if silent_s > self._command_timeout_s:
                 self._command = self._safe_command
                 self.get_logger().warning(
-                    f"no command for {self._command_timeout_s} s: safe command",
+                    f"no command for {self._command_timeout_s} s: applying the safe command",
                     throttle_duration_sec=LOG_INTERVAL_S,
                 )
             self._robot.set_command(self._command)
@@ -262,27 +264,28 @@ class SimRobotNode(StandaloneNode):
         self._state.position = array("d", self._robot.position)
         self._state.velocity = array("d", self._robot.velocity)
         self._state.effort = array("d", self._robot.effort)
-        # Before the joints, whose arrival is what a policy acts on.
+        # Before the joint states, because their arrival triggers the policy.
         for sensor in self._sensors:
             values = {field: self._robot.sensor(name) for field, name in sensor.readings.items()}
             message = sensor_message(sensor.type, values, self._state.header.stamp)
             sensor.publisher.publish(message)
         for publisher in self._states:
             publisher.publish(self._state)
-        # After the state: a node that ticks on this time then acts on what belongs to it.
+        # After the joint states, so that a timer on this clock finds the matching state.
         if self._clocks is not None:
             self._clocks.publish(ClockMessage(clock=self._stamp()))
 
     def _stamp(self, age_s: float = 0.0) -> Time:
-        """Return simulated time, or earlier; it goes on while the robot is held or reset.
+        """Return the time `age_s` ago: simulated time, or system time without /clock.
 
-        Where nobody can know simulated time, a robot stamps by the system's clock: else a pause
-        of this process would make every later message look held up on its way, for good.
+        Simulated time also advances while the robot is held or reset. Without /clock, simulated
+        stamps would lag behind the system clock after every pause of this process, and all later
+        messages would look delayed.
         """
         if self._clocks is None:
             nanoseconds = self.get_clock().now().nanoseconds - round(age_s * 1e9)
         else:
-            # From the observation's delay on: no stamp may be zero, which means that there is none.
+            # Shifted by the observation delay: a stamp of zero or less would mean "no stamp".
             time_s = self._num_steps * self._robot.timestep_s + self._observation_delay_s
             nanoseconds = round((time_s - age_s) * 1e9)
         return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
@@ -295,12 +298,12 @@ class SimRobotNode(StandaloneNode):
                 f"ignored a command: {error}", throttle_duration_sec=LOG_INTERVAL_S
             )
             return
-        # Motors have limits too, whatever they are asked for.
+        # Like a real motor, the robot limits whatever command it gets.
         self._command = np.clip(command, self._low, self._high)
         self._last_command_step = self._num_steps
         self._is_held = False
-        # Each is good for one control period, which begins where the last one ends: a policy that
-        # acts a little early would else be waited for before its own next period has passed.
+        # A command covers one control period, which starts where the previous one ends. Otherwise
+        # the robot would wait too early for a policy that sent its command a little early.
         period = self._robot.steps_per_control
         begin = max(self._commanded_until_step, self._num_steps)
         self._commanded_until_step = min(begin, self._num_steps + period) + period
@@ -319,14 +322,14 @@ class SimRobotNode(StandaloneNode):
         self._commanded_until_step = 0
         self._is_held = True
         response.success = True
-        response.message = "at a start pose; held until the first command"
+        response.message = "robot is at a start pose, held there until the first command"
         return response
 
 
 def _read_task(node: Node) -> TaskSpec:
     name = text(node, "task")
     if not name:
-        raise InputError("parameter 'task' is empty; give a task name or .yaml file")
+        raise InputError("parameter task is empty; give a task name or a .yaml file")
     return load_task(name)
 
 
@@ -346,15 +349,15 @@ def _sensor_publishers(node: Node, task: TaskSpec) -> tuple[SensorPublisher, ...
 
 
 def _require_real_time_without_clock(node: Node) -> None:
-    """Refuse, for a robot without /clock, whatever makes its time another one than ours."""
+    """Without /clock, raise InputError for parameters that change the speed of time."""
     expected = {"real_time_factor": 1.0, "waits_for_command": False, "waits_for_learner": ""}
     for name, value in expected.items():
         found = node.get_parameter(name).value
         if found != value:
             raise InputError(
-                f"{name} is {found} with publish_clock false: without /clock nobody could tell how"
-                " fast time passes; leave publish_clock true and give the policy node"
-                " use_sim_time:=true"
+                f"{name} is {found} with publish_clock false, expected {value!r}: without /clock"
+                " other nodes cannot follow the simulation's speed; set publish_clock true and give"
+                " the policy node use_sim_time:=true"
             )
 
 

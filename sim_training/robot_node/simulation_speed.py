@@ -1,24 +1,26 @@
-"""How fast a simulated robot may go so that the learner keeps its update-to-data ratio.
+"""Slow a simulated robot down so that the learner can keep its update-to-data ratio.
 
-Time does not wait on a real robot: there the learner drops updates. A simulated one can wait.
+On a real robot time does not wait, so the learner drops updates. A simulation can wait instead.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 MAX_PENDING_AT_FULL_SPEED: Final = 200
-"""Updates that may be owed at full speed: a report is up to a second old."""
+"""Pending updates that are tolerated at full speed, because a report is up to a second old."""
 MIN_SPEED_FACTOR: Final = 0.05
-"""Share of the full speed that is always left, so that nobody takes the robot for dead."""
+"""Lowest speed as a fraction of full speed; at zero, the robot would look as if it had failed."""
 
 
 def simulation_speed_factor(learning: Mapping[str, str]) -> float:
-    """Return the share of the full speed, in (0, 1], from a learner node's diagnostics.
+    """Return the speed as a fraction, in (0, 1], of full speed, from a learner's diagnostics.
 
-    Updates of the warm-up are owed by intention, and those of a paused learner are not to be
-    waited for.
+    Updates of the warm-up are postponed intentionally, and a paused learner takes none, so the
+    robot waits in the phases `critic` and `tuning` only.
     """
     if learning.get("phase") not in ("critic", "tuning"):
         return 1.0
-    owed = int(learning.get("updates owed", "0"))
-    return max(MIN_SPEED_FACTOR, min(1.0, MAX_PENDING_AT_FULL_SPEED / owed)) if owed > 0 else 1.0
+    num_pending = int(learning.get("updates owed", "0"))
+    if num_pending <= 0:
+        return 1.0
+    return max(MIN_SPEED_FACTOR, min(1.0, MAX_PENDING_AT_FULL_SPEED / num_pending))

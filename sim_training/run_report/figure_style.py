@@ -1,4 +1,4 @@
-"""How every figure looks: one style, colours for all eyes, SVG that follows the page's theme."""
+"""The style of all figures: colour-blind-safe colours, and SVG that follows the page's theme."""
 
 import io
 import re
@@ -14,9 +14,9 @@ from matplotlib.typing import RcKeyType
 
 INK, MUTED, GRID, SURFACE = "#1c2733", "#5b6875", "#dfe4ea", "#fffffe"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's colours, which colour-blind eyes tell apart."""
+"""The palette of Okabe and Ito, which is safe for colour-blind readers."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (9, 2)))
-"""So that lines stay apart in grey print, too."""
+"""Line styles, to distinguish lines in greyscale print."""
 CSS_NAMES = {
     INK: "ink",
     MUTED: "muted",
@@ -24,7 +24,7 @@ CSS_NAMES = {
     SURFACE: "surface",
     **{colour: f"series-{index}" for index, colour in enumerate(SERIES)},
 }
-"""Custom properties of the page that take the place of the colours in an inline SVG."""
+"""CSS custom properties that replace the colours in an inline SVG."""
 PNG_DPI = 200
 _STYLE: dict[RcKeyType, object] = {
     "figure.constrained_layout.use": True,
@@ -58,18 +58,18 @@ _STYLE: dict[RcKeyType, object] = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw in this package's style while entered; the rest of the process keeps its own."""
+    """Use this package's figure style inside the context."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
 def colour_of(index: int) -> str:
-    """Return the colour of one group of runs; they begin again after six."""
+    """Return the colour of a group of runs; colours repeat after six."""
     return SERIES[index % len(SERIES)]
 
 
 def format_steps(axes: Axes) -> None:
-    """Write environment steps as 250k and 1.5M."""
+    """Label the x axis with environment steps such as 250k and 1.5M."""
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: short_count(step)))
 
@@ -83,22 +83,22 @@ def short_count(count: float) -> str:
 
 
 def write_png(figure: Figure, path: Path) -> None:
-    """Write the figure on white, sharp enough for a slide."""
+    """Write the figure as a PNG with white background, in a resolution for slides."""
     figure.savefig(path, dpi=PNG_DPI, facecolor="white")
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:
     """Return the figure as an <svg> element whose colours are the page's custom properties.
 
-    `name` keeps the identifiers of several figures on one page apart; `description`, plain text
-    already escaped for HTML, is what a screen reader says.
+    `name` makes identifiers unique on the page; `description`, escaped for HTML, is the text for
+    screen readers.
     """
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.id": name}):
         figure.savefig(text, format="svg", transparent=True, dpi=PNG_DPI, metadata={"Date": None})
     svg = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    # figure_1, axes_1 and their like are in every figure, and nothing refers to them.
+    # Identifiers such as figure_1 and axes_1 repeat in every figure, and nothing uses them.
     svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
     opening = re.match(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', svg)
     if opening is None:

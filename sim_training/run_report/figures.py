@@ -1,4 +1,4 @@
-"""The figures of a report, each from what was read and measured.
+"""The figures of a report.
 
 Shapes: S seeds, T points.
 """
@@ -34,7 +34,7 @@ from sim_training.run_report.value_check import ValueCheck
 
 WIDTH = 9.6  # inches
 MAX_POINTS = 200
-"""Of a curve: more are not seen on a page, and make it heavy."""
+"""Points per curve; more would not be visible, and would enlarge the page."""
 MAX_DOTS = 2000
 BIAS_BINS = 20
 
@@ -44,7 +44,7 @@ class Panel:
     """One of the small plots of the training curves."""
 
     name: str
-    """TensorBoard's."""
+    """The tag in TensorBoard."""
     title: str
     scale: str = "linear"
 
@@ -58,11 +58,11 @@ PANELS = (
     Panel(name="losses/entropy", title="Entropy of the policy [nats]"),
 )
 UNPLOTTED = {"losses/qf1_loss", "losses/qf2_loss", "losses/alpha_loss"}
-"""Parts of a curve that is plotted, and one that says nothing to the eye."""
+"""Components of a plotted curve, and a loss that is not informative."""
 
 
 def learning_curves(groups: Sequence[RunGroup], success_return: float | None) -> Figure:
-    """Draw the evaluations: interval over seeds, or the spread of the episodes of a single one."""
+    """Plot the evaluations with an interval over seeds, or over episodes for a single seed."""
     figure = Figure(figsize=(WIDTH, 4.2))
     axes = figure.subplots()
     for index, group in enumerate(groups):
@@ -89,12 +89,12 @@ def learning_curves(groups: Sequence[RunGroup], success_return: float | None) ->
 
 
 def training_curves(groups: Sequence[RunGroup]) -> Figure | None:
-    """Draw losses, temperature, entropy and training returns; None if no run has logged any."""
+    """Plot losses, temperature, entropy and training returns; None if nothing was logged."""
     logged = {name for group in groups for run in group.runs for name in run.scalars}
     known = {panel.name for panel in PANELS} | UNPLOTTED
     others = sorted(name for name in logged - known if name.startswith("losses/"))
     panels = [panel for panel in PANELS if panel.name in logged]
-    # A learner of another kind logs losses of its own: they are shown under their logged names.
+    # Other algorithms log further losses; they are shown with their logged names.
     panels += [Panel(name=name, title=name.removeprefix("losses/")) for name in others]
     if not panels:
         return None
@@ -121,7 +121,7 @@ def training_curves(groups: Sequence[RunGroup]) -> Figure | None:
 
 
 def value_figure(checks: Mapping[str, ValueCheck], indices: Mapping[str, int]) -> Figure:
-    """Draw Q against what was realised, and the bias over the episode, for each group's label."""
+    """Plot Q against the realised soft return, and the bias along the episode, per group."""
     figure = Figure(figsize=(WIDTH, 3.8))
     left, right = figure.subplots(1, 2)
     ends = []
@@ -144,13 +144,13 @@ def value_figure(checks: Mapping[str, ValueCheck], indices: Mapping[str, int]) -
     span = (low - margin, high + margin)
     left.plot(span, span, color=INK, linewidth=1.0)
     left.set(xlim=span, ylim=span, xlabel="realised soft return", ylabel="Q(s, a)")
-    left.set_title("Q against what was realised")
+    left.set_title("Q against realised soft return")
     left.annotate("over-estimates", (0.03, 0.97), xycoords="axes fraction", va="top", color=MUTED)
     left.annotate(
         "under-estimates", (0.97, 0.03), xycoords="axes fraction", ha="right", color=MUTED
     )
     right.axhline(0.0, color=INK, linewidth=1.0)
-    right.set_title("Q minus realised, along the episode")
+    right.set_title("Q minus realised return, along the episode")
     right.set_xlabel("steps since the episode began")
     format_steps(right)
     if len(checks) > 1:
@@ -162,7 +162,7 @@ def value_figure(checks: Mapping[str, ValueCheck], indices: Mapping[str, int]) -
 def return_histogram(
     returns: Mapping[str, NDArray[np.float64]], indices: Mapping[str, int]
 ) -> Figure:
-    """Draw how the returns of whole episodes scatter, for each group's label."""
+    """Plot the histogram of episode returns, per group."""
     figure = Figure(figsize=(WIDTH, 3.2))
     axes = figure.subplots()
     edges = _histogram_edges(np.concatenate(list(returns.values())))
@@ -172,13 +172,13 @@ def return_histogram(
         axes.axvline(
             float(values.mean()), color=colour, linestyle=DASHES[indices[label] % len(DASHES)]
         )
-        # Every episode under the bars: with few of them a histogram hides more than it shows.
+        # Each episode as a stroke below the bars, because a histogram of few values hides details.
         axes.plot(
             values, np.full(len(values), -0.035), "|", color=colour, markersize=8,
             transform=axes.get_xaxis_transform(), clip_on=False,
         )  # fmt: skip
     axes.tick_params(axis="x", pad=9)
-    axes.set_xlabel("return of one episode, most likely action")
+    axes.set_xlabel("return of one episode, deterministic actions")
     axes.set_ylabel("episodes")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="x", visible=False)
@@ -206,7 +206,7 @@ def _draw_panel(axes: Axes, panel: Panel, groups: Sequence[RunGroup]) -> None:
 def _draw_target_entropy(axes: Axes, index: int, run: RunHistory) -> None:
     hyperparameters, choices = run.config.sac, run.task.action.choices
     if isinstance(hyperparameters, SACV1Config) or hyperparameters.fixed_alpha is not None:
-        return  # nothing is driven towards it
+        return  # no target entropy: the temperature is fixed
     if isinstance(hyperparameters, SACDiscreteConfig):
         wanted = hyperparameters.target_entropy_scale * math.log(len(choices or ()))
     else:
@@ -216,7 +216,7 @@ def _draw_target_entropy(axes: Axes, index: int, run: RunHistory) -> None:
 
 
 def _draw_seeds(axes: Axes, index: int, label: str, curves: Sequence[Curve]) -> None:
-    """Draw one group: each seed thinly, their middle, and from three seeds on its interval."""
+    """Plot one group: each seed thinly, their interquartile mean, and from three seeds a band."""
     colour, dash = colour_of(index), DASHES[index % len(DASHES)]
     if len(curves) == 1:
         axes.plot(*curves[0], color=colour, linestyle=dash, label=label)
@@ -242,9 +242,9 @@ def _draw_episode_spread(axes: Axes, index: int, group: RunGroup) -> None:
 
 
 def _draw_bias(axes: Axes, index: int, label: str, check: ValueCheck) -> None:
-    """Draw the mean of Q minus realised in stretches of the episode, within 2 standard errors."""
+    """Plot the mean of Q minus realised return per interval, with 2 standard errors."""
     bias = check.q - check.realised
-    # What was drawn independently: seeds, or the episodes of one; never the steps of an episode.
+    # Independent samples are seeds, or the episodes of one seed; steps of an episode are not.
     unit = check.run if check.run.max() > 0 else check.episode
     edges = np.linspace(0.0, check.step.max() + 1.0, BIAS_BINS + 1)
     place = np.digitize(check.step, edges) - 1
@@ -266,7 +266,7 @@ def _draw_bias(axes: Axes, index: int, label: str, check: ValueCheck) -> None:
 def _histogram_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6 * max(1.0, abs(high)):
-        # All the same: one bar, as wide as looks right.
+        # All values equal: a single bar.
         half = max(0.5, 0.005 * abs(high))
         return np.array([low - 3 * half, low - half, low + half, low + 3 * half])
     return np.linspace(low, high, min(30, max(8, len(values) // 3)) + 1)

@@ -1,4 +1,4 @@
-"""A film of the policy for the page, or the reason why this machine cannot make one."""
+"""A video of the policy for the page, or the reason why there is none."""
 
 import base64
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 MAX_BYTES = 24 * 1024 * 1024
 """A page larger than this opens slowly, and mail servers refuse it."""
 TIME_LIMIT_S = 900.0
-"""Drawn by a busy processor a thousand frames take minutes; by a driver that hangs, forever."""
+"""Software rendering may take minutes for a thousand frames; a hanging driver never ends."""
 
 
 @dataclass(frozen=True, kw_only=True)

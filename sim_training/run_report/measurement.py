@@ -1,4 +1,4 @@
-"""What a report measures itself, because training does not log it."""
+"""The measurements of a report that training does not log: returns, Q values, a video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,38 +18,38 @@ from sim_training.training.policy_export import export_run
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementSettings:
-    """How much a report measures."""
+    """The extent of a report's measurements."""
 
     episodes: int
-    """For the histogram, with each run's policy."""
+    """Episodes of each run's policy for the histogram of returns."""
     value_episodes: int
-    """In which Q values are compared with what is earned."""
+    """Episodes in which Q values are compared with realised returns."""
     seed: int
-    """Of the start states and of the sampled actions."""
+    """Seed of start states and sampled actions."""
     video: bool
-    """Whether the policy is filmed."""
+    """Whether to record a video of the policy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What was found out about one group of runs."""
+    """The measurements of one group of runs."""
 
     checkpoint_steps: tuple[int, ...]
-    """Steps of training behind each run's policy; a run may have been evaluated since."""
+    """Training steps of each run's checkpoint; the run may have later evaluations."""
     returns: NDArray[np.float64]
-    """Of every episode of every run, most likely action, not discounted."""
+    """Undiscounted returns of all episodes of all runs, with deterministic actions."""
     values: ValueCheck
-    """What the critics say beside what was earned."""
+    """The Q values compared with the realised returns."""
     film: Film | None
-    """Of the run whose last evaluation is the median; None if none was asked for."""
+    """Video of the run with the median last evaluation; None if not requested."""
     provenance: Provenance | None
-    """What that run's own policy file says; None before the run has ended."""
+    """Provenance in that run's own policy file; None before the run has ended."""
 
 
 def measure(group: RunGroup, effort: MeasurementSettings, folder: Path) -> Measurement:
     """Evaluate, check and film the policies of a group's latest checkpoints.
 
-    Writes them as files into `folder`.
+    The policies are exported into `folder`.
     """
     policies = _export_all(group, folder)
     loaded = [OnnxPolicy.load(path) for path in policies]
@@ -71,7 +71,7 @@ def measure(group: RunGroup, effort: MeasurementSettings, folder: Path) -> Measu
 
 
 def _export_all(group: RunGroup, folder: Path) -> Sequence[Path]:
-    # From the checkpoint: a run that goes on, or was killed, has no newer RUN/policy.onnx.
+    # From the checkpoint: a running or killed run has no current RUN/policy.onnx.
     paths = [folder / f"policy_{index}.onnx" for index in range(len(group.runs))]
     for run, path in zip(group.runs, paths, strict=True):
         export_run(run.folder, path)

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else, and asks nobody for anything."""
+"""The report as one self-contained HTML file, without external resources."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from sim_training.run_report.seed_interval import (
 from sim_training.training.training_config import TrainingConfig, flatten_settings
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
-"""Makes the browser itself refuse anything that does not come with the page."""
+"""Content security policy: the browser loads nothing that is not in the page itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Illustration:
-    """A figure with its words."""
+    """A figure with heading and caption."""
 
     name: str
     heading: str
@@ -41,7 +41,7 @@ def make_page(
     illustrations: Sequence[Illustration],
     command: str,
 ) -> str:
-    """Return the whole page; `measurements` by the groups' labels."""
+    """Return the HTML page; `measurements` has the label of each group as key."""
     body = "\n".join(
         (
             f"<h1>{escape(title)}</h1>",
@@ -67,7 +67,7 @@ def make_page(
 
 
 def final_return(group: RunGroup) -> tuple[float, str]:
-    """Return the middle of the last evaluation that all seeds reached, and its spread in words."""
+    """Return the interquartile mean of the last common evaluation, and its spread as text."""
     _, values = on_common_steps([run.evaluation_curve for run in group.runs])
     last = values[:, -1:]
     middle = float(interquartile_mean(last)[0])
@@ -85,7 +85,7 @@ def final_return(group: RunGroup) -> tuple[float, str]:
 
 
 def number(value: float) -> str:
-    """Return a number as a person would write it: 12,345 and 45.6 and 0.012."""
+    """Format a number for people: 12,345, 45.6 or 0.012."""
     if abs(value) >= 1000.0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10.0 else f"{value:.3g}"
@@ -100,16 +100,16 @@ def _lead(groups: Sequence[RunGroup]) -> str:
     return (
         f"Soft Actor-Critic ({names}) on {escape(task.name)}:"
         f" {_counted(task.obs_dim, 'observation')},"
-        f" {_counted(task.action_dim, 'action')}, {task.control_period_s:g} s a step,"
-        f" {task.max_episode_steps} steps an episode. {_counted(runs, 'run')}, seed"
+        f" {_counted(task.action_dim, 'action')}, {task.control_period_s:g} s per step,"
+        f" {task.max_episode_steps} steps per episode. {_counted(runs, 'run')}, seed"
         f"{'s' if ',' in seeds else ''} {seeds}."
     )
 
 
 def _unfinished(groups: Sequence[RunGroup]) -> list[str]:
-    """Say of every run that stopped short of its steps how far it came."""
+    """Return a note for every run that has not reached its number of steps."""
     return [
-        f'<p class="badge">partial: {escape(str(run.folder.path))} has come to'
+        f'<p class="badge">partial: {escape(str(run.folder.path))} has finished'
         f" {short_count(run.evaluations[-1].step)} of {short_count(run.config.steps)} steps</p>"
         for group in groups
         for run in group.runs
@@ -130,8 +130,8 @@ def _tiles(group: RunGroup, measurement: Measurement) -> list[str]:
     tiles = (
         (number(middle), f"return of the last evaluation; {spread}"),
         (number(best), "best evaluation of any seed"),
-        (short_count(last[0].step), f"environment steps{' a run' if len(last) > 1 else ''}"),
-        (_duration(wall_s), f"of training in all, {steps / max(wall_s, 1e-9):,.0f} steps a second"),
+        (short_count(last[0].step), f"environment steps{' per run' if len(last) > 1 else ''}"),
+        (_duration(wall_s), f"total training time, {steps / max(wall_s, 1e-9):,.0f} steps/s"),
         (_bias(measurement), "bias of Q against realised soft returns"),
     )
     cells = "".join(
@@ -157,8 +157,8 @@ def _overview(groups: Sequence[RunGroup], measurements: Mapping[str, Measurement
                 _bias(measurements[group.label]),
             )
         )
-    heads = ("", "last evaluation", "episodes below", "steps", "wall-clock a run", "bias of Q")
-    return [_section("At a glance", _table(heads, rows))]
+    heads = ("", "last evaluation", "episodes below", "steps", "wall-clock per run", "bias of Q")
+    return [_section("Overview", _table(heads, rows))]
 
 
 def _figure(illustration: Illustration) -> str:
@@ -187,8 +187,8 @@ def _films(groups: Sequence[RunGroup], measurements: Mapping[str, Measurement]) 
     if not parts:
         return []
     note = (
-        '<p class="note">One episode in real time, most likely action; of several seeds the one'
-        " whose last evaluation is the median.</p>"
+        '<p class="note">One episode in real time, with deterministic actions; of several seeds,'
+        " the one with the median last evaluation.</p>"
     )
     return [_section("The policy", f'{note}<div class="films">{"".join(parts)}</div>')]
 
@@ -215,7 +215,7 @@ def _settings(groups: Sequence[RunGroup]) -> list[str]:
         special=[is_special for is_special, _ in ordered],
         numbers=False,
     )
-    note = '<p class="note">Bold: other than the default.</p>'
+    note = '<p class="note">Bold: different from the default.</p>'
     return [_section("Hyperparameters", note + table)]
 
 
@@ -225,7 +225,7 @@ def _origin(groups: Sequence[RunGroup], measurements: Mapping[str, Measurement])
         run, provenance = group.median_run, measurements[group.label].provenance
         words = f"<p>{escape(group.label)}, <code>{escape(str(run.folder.path))}</code>"
         if provenance is None:
-            parts.append(f"{words}: has not ended yet; its policy file will tell the commit.</p>")
+            parts.append(f"{words}: not finished; the commit is in the policy file at the end.</p>")
             continue
         packages = ", ".join(f"{name} {v}" for name, v in provenance.packages.items())
         parts.append(
@@ -234,7 +234,7 @@ def _origin(groups: Sequence[RunGroup], measurements: Mapping[str, Measurement])
             f' <span class="note">{escape(packages)}</span></p>'
             f"<pre>{escape(provenance.command)}</pre>"
         )
-    return [_section("Where it comes from", "".join(parts))]
+    return [_section("Provenance", "".join(parts))]
 
 
 def _evaluations(groups: Sequence[RunGroup]) -> list[str]:
@@ -251,7 +251,7 @@ def _evaluations(groups: Sequence[RunGroup]) -> list[str]:
             tables.append(
                 f"<details><summary>{escape(name)}</summary>{_table(heads, rows)}</details>"
             )
-    return [_section("Every evaluation, in numbers", "".join(tables))]
+    return [_section("All evaluations", "".join(tables))]
 
 
 def _section(heading: str, content: str) -> str:
@@ -265,7 +265,7 @@ def _table(
     special: Sequence[bool] = (),
     numbers: bool = True,
 ) -> str:
-    """Return a table of cells that are HTML already; numbers stand to the right."""
+    """Return a table of HTML cells; numbers are right-aligned."""
     kinds = ["", *(' class="number"' if numbers else "" for _ in heads[1:])]
     head = "".join(f"<th{kind}>{text}</th>" for kind, text in zip(kinds, heads, strict=True))
     lines = []

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed, together under one name."""
+"""Group the runs that differ only in their seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from sim_training.run_report.run_history import RunHistory, RunHistoryError
 from sim_training.training.training_config import CHANGEABLE_ON_RESUME, flatten_settings
 
 NOT_COMPARED = CHANGEABLE_ON_RESUME | {"seed", "device", "threads", "compiled"}
-"""Settings in which two runs of one group may differ: none of them changes what is learned."""
+"""Settings that may differ within a group: none of them affects what is learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunGroup:
-    """One line of every figure."""
+    """Runs with equal settings: one line in every figure."""
 
     label: str
     runs: tuple[RunHistory, ...]
 
     @property
     def median_run(self) -> RunHistory:
-        """The run whose last evaluation is the (lower) median: neither the best nor the worst."""
+        """The run with the (lower) median last evaluation."""
         ordered = sorted(self.runs, key=lambda run: run.evaluations[-1].return_mean)
         return ordered[(len(ordered) - 1) // 2]
 
 
 def group_by_settings(runs: Sequence[RunHistory]) -> list[RunGroup]:
-    """Pool runs whose settings agree; the label of each group says what is special about it."""
+    """Group runs with equal settings; each label names the settings that differ from others."""
     pools: dict[tuple[tuple[str, str], ...], list[RunHistory]] = {}
     for run in runs:
         pools.setdefault(tuple(_settings(run).items()), []).append(run)
     columns = [dict(key) for key in pools]
-    # Runs of two algorithms have settings that the other one does not know.
+    # Runs of different algorithms have different settings.
     names = dict.fromkeys(name for column in columns for name in column)
     differing = [name for name in names if len({column.get(name) for column in columns}) > 1]
     return [
@@ -45,7 +45,7 @@ def group_by_settings(runs: Sequence[RunHistory]) -> list[RunGroup]:
 
 
 def group_by_argument(arguments: Sequence[tuple[Path, Sequence[RunHistory]]]) -> list[RunGroup]:
-    """Take each argument's runs for one group, named after as much of its path as tells it apart.
+    """Make one group per argument, labelled with its folder name, or its path if names repeat.
 
     Raises RunHistoryError if the runs of one argument have different settings.
     """
@@ -55,7 +55,7 @@ def group_by_argument(arguments: Sequence[tuple[Path, Sequence[RunHistory]]]) ->
         if len(pooled) > 1:
             raise RunHistoryError(
                 f"the runs in {path} differ in more than their seed ({pooled[0].label};"
-                f" {pooled[1].label}); name those to compare one by one"
+                f" {pooled[1].label}); give each run to --compare separately"
             )
         groups.append(RunGroup(label=_short_name(path), runs=tuple(runs)))
     labels = [group.label for group in groups]
@@ -68,12 +68,12 @@ def group_by_argument(arguments: Sequence[tuple[Path, Sequence[RunHistory]]]) ->
 
 
 def refuse_several_tasks(groups: Sequence[RunGroup]) -> None:
-    """Raise RunHistoryError unless all returns are of one task: others share no axis."""
+    """Raise RunHistoryError unless all runs have the same task."""
     folders = {run.task.name: run.folder.path for group in groups for run in group.runs}
     if len(folders) > 1:
         places = " and ".join(f"{name} ({path})" for name, path in folders.items())
         raise RunHistoryError(
-            f"returns of different tasks do not compare: {places}; make a page each"
+            f"returns of different tasks cannot be compared: {places}; make a report for each task"
         )
 
 

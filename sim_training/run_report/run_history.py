@@ -1,4 +1,4 @@
-"""What a run folder remembers of its training: settings, evaluations and curves.
+"""Read the history of a training run: settings, evaluations and curves.
 
 Shapes: T points of a curve.
 """
@@ -25,15 +25,15 @@ from sim_training.training.training_config import TrainingConfig
 
 Floats: TypeAlias = NDArray[np.float64]
 ALL_POINTS = 0
-"""TensorBoard's word for keeping every point of a curve instead of a sample of them."""
+"""TensorBoard's size guidance for loading every point of a curve."""
 
 
 class RunHistoryError(InputError):
-    """A folder holds no run, or one that has nothing to show yet."""
+    """A folder has no run, or a run without evaluations."""
 
 
 class Curve(NamedTuple):
-    """One number over training."""
+    """A scalar over the steps of training."""
 
     step: Floats  # [T], ascending environment steps
     value: Floats  # [T]
@@ -41,14 +41,14 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunHistory:
-    """One run, as far as it has come."""
+    """One run, finished or not."""
 
     folder: RunFolder
     config: TrainingConfig
     task: TaskSpec
     evaluations: tuple[Evaluation, ...]
     scalars: Mapping[str, Curve]
-    """TensorBoard's curves by name, such as losses/alpha."""
+    """TensorBoard's curves by tag, such as losses/alpha."""
 
     @property
     def evaluation_curve(self) -> Curve:
@@ -60,17 +60,17 @@ class RunHistory:
 
 
 def read_histories(path: Path) -> list[RunHistory]:
-    """Read the run in this folder, or every run in the folders right below it.
+    """Read the run in this folder, or every run in its direct subfolders.
 
-    Raises RunHistoryError if there is none, or one has no evaluation yet.
+    Raises RunHistoryError if there is no run, or a run without evaluations.
     """
     if RunFolder(path).config.exists():
         return [read_history(path)]
     folders = sorted(file.parent for file in path.glob("*/config.yaml"))
     if not folders:
         raise RunHistoryError(
-            f"{path} holds no run: neither {path / 'config.yaml'} nor a folder below it with one;"
-            " give the --out folder of `sac-ros train`, or the folder of several"
+            f"{path} has no run: there is no {path / 'config.yaml'}, and no subfolder has one;"
+            " give the --out folder of `sac-ros train`, or a folder that contains several"
         )
     return [read_history(folder) for folder in folders]
 
@@ -94,7 +94,7 @@ def read_history(path: Path) -> RunHistory:
 
 
 def downsample(curve: Curve, max_points: int) -> Curve:
-    """Return the curve as the means of at most `max_points` equal stretches of its points."""
+    """Reduce a curve to at most `max_points` points, by averaging over intervals of equal size."""
     if len(curve.step) <= max_points:
         return curve
     parts = np.array_split(np.arange(len(curve.step)), max_points)
@@ -105,10 +105,9 @@ def downsample(curve: Curve, max_points: int) -> Curve:
 
 
 def on_common_steps(curves: Sequence[Curve]) -> tuple[Floats, Floats]:
-    """Return steps [T] that all S curves reach, and the values there [S, T], interpolated.
+    """Return the steps [T] that all S curves cover, and their interpolated values [S, T].
 
-    Ends where the shortest curve does: beyond, the mean of those that happen to be there would
-    jump as they end.
+    The result ends with the shortest curve; beyond, a mean would jump wherever a curve ends.
     """
     first = max(curve.step[0] for curve in curves)
     last = min(curve.step[-1] for curve in curves)
@@ -140,7 +139,7 @@ def _read_scalars(path: Path) -> dict[str, Curve]:
         points = events.Scalars(name)
         step = np.array([point.step for point in points], dtype=np.float64)
         value = np.array([point.value for point in points], dtype=np.float64)
-        # A diverging run may have logged infinity; a plot can show the points around it.
+        # A diverging run may have logged infinity; only finite points can be plotted.
         finite = np.isfinite(value)
         if finite.any():
             curves[name] = Curve(step[finite], value[finite])

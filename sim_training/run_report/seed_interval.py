@@ -1,9 +1,9 @@
-"""What several seeds say together: the interquartile mean and its bootstrap interval.
+"""Statistics over seeds: the interquartile mean and its bootstrap confidence interval.
 
-Both as in "Deep RL at the Edge of the Statistical Precipice" (arXiv 2108.13264) and its library,
-rliable. Not by rliable itself: its newest release cannot be imported beside a current pandas, and
-its bootstrap draws from numpy's global generator, so that a page would differ every time it is
-made. A test holds these functions to rliable's numbers.
+Both follow "Deep RL at the Edge of the Statistical Precipice" (arXiv 2108.13264) and its library
+rliable. rliable itself is not used: its newest release fails to import with a current pandas, and
+its bootstrap uses numpy's global generator, so reports would not be reproducible. A test compares
+these functions with rliable's results.
 
 Shapes: S seeds, T points, R resamples.
 """
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 NUM_RESAMPLES = 2000
 MIN_SEEDS_FOR_INTERVAL = 3
-"""Two runs tell how far apart they are, and nothing about a third."""
+"""Two seeds are too few for a confidence interval."""
 
 
 class Band(NamedTuple):
-    """A curve with what is known of its place."""
+    """A curve with its confidence interval."""
 
     middle: NDArray[np.float64]  # [T], interquartile mean
     low: NDArray[np.float64]  # [T], end of the 95 % interval
@@ -27,10 +27,10 @@ class Band(NamedTuple):
 
 
 def interquartile_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean over the middle half of the first axis; [S, ...] to [...].
+    """Return the interquartile mean over the first axis: [S, ...] to [...].
 
-    A quarter of the values, rounded down, is left out at either end: with fewer than four seeds it
-    is the mean.
+    A quarter of the values, rounded down, is removed at each end. With fewer than four seeds the
+    result is the plain mean.
     """
     num_cut = len(values) // 4
     ordered = np.sort(values, axis=0)
@@ -39,10 +39,10 @@ def interquartile_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def seed_band(values: NDArray[np.float64], num_resamples: int = NUM_RESAMPLES) -> Band:
-    """Return interquartile mean and 95 % percentile bootstrap interval over S seeds [S, T].
+    """Return the interquartile mean and its 95 % bootstrap interval for S seeds, values [S, T].
 
-    Whole seeds are resampled, within the runs of one task and one set of settings: that is the
-    stratum. The same values always give the same interval.
+    Percentile bootstrap over whole seeds; the stratum is the runs of one task with equal settings.
+    The same values always give the same interval.
     """
     num_seeds = len(values)
     rng = np.random.default_rng(0)

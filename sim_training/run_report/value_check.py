@@ -1,14 +1,15 @@
-"""Is the critic right? Its Q values beside the soft returns that its actor then really earns.
+"""Compare the critics' Q values with the soft returns that the actor really obtains.
 
-The actor of a checkpoint acts as it did in training, sampling. For every step, Q(s_t, a_t), the
-lesser of the critics as in the actor's own loss, stands beside the return that Q is to predict,
-with the entropy that eqs. 2 and 3 of arXiv 1812.05905 count as reward:
+The actor of a checkpoint samples actions as in training. At every step, Q(s_t, a_t), the minimum
+over the critics as in the actor's loss, is compared with the soft return that it estimates. The
+entropy counts as reward, as in eqs. 2 and 3 of arXiv 1812.05905:
 
     G_t = r_t + gamma (1 - terminated_t) (G_{t+1} - alpha log pi(a_{t+1} | s_{t+1}))
 
-A time limit is not part of that sum, so episodes are acted on beyond it until what is left weighs
-no more than 1 %; that rest is taken from the critic. Only steps before the limit are compared.
-Where training takes the sign of a game's reward, and a lost life for an end, so does this.
+Q ignores the time limit, so episodes continue beyond it until the weight of the rest of the return
+is at most 1 %. The critic's own estimate replaces that rest. Only steps before the time limit are
+compared. For Atari games, rewards are replaced by their sign and a lost life counts as termination,
+as in training.
 
 Shapes: n episodes, T steps, O obs_dim, A action_dim, K compared steps.
 """
@@ -32,62 +33,62 @@ from sim_training.training.checkpoint_retry import read_with_retry
 
 TAIL_WEIGHT = 0.01
 CHUNK = 256
-"""Steps whose Q values are asked for together."""
+"""Steps whose Q values are computed in one batch."""
 MAX_TAIL_STEPS = 2000
-"""Beyond the time limit; from gamma 0.998 on, the rest weighs more than TAIL_WEIGHT."""
+"""Most steps beyond the time limit. From gamma 0.998 on, the rest exceeds TAIL_WEIGHT."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValueCheck:
-    """Every compared step of some episodes."""
+    """Q values and realised soft returns at K steps."""
 
     q: NDArray[np.float64]
-    """Least Q value of the critics at the action taken [K]."""
+    """Minimum Q value of the critics at the executed action [K]."""
     realised: NDArray[np.float64]
-    """Soft return from there on, G_t [K]."""
+    """Realised soft return G_t from that step on [K]."""
     step: NDArray[np.int64]
-    """Steps since the episode began [K]."""
+    """Step within the episode [K]."""
     episode: NDArray[np.int64]
-    """Which episode of all [K]."""
+    """Index of the episode [K]."""
     run: NDArray[np.int64]
-    """Which of the runs that were pooled [K]."""
+    """Index of the run, if several runs are pooled [K]."""
     discounted_return: float
-    """Mean of the rewards alone, discounted from the first step, over the episodes."""
+    """Mean discounted return of the episodes, without entropy."""
     tail_weight: float
-    """Greatest share of any G_t that the critic itself contributed."""
+    """Largest weight of the critic's own estimate in any G_t."""
 
     @property
     def bias(self) -> float:
-        """Mean of Q minus realised return: positive is over-estimation."""
+        """Mean of Q minus realised return; positive means over-estimation."""
         return float((self.q - self.realised).mean())
 
     @property
     def relative_bias(self) -> float:
-        """Bias over the mean magnitude of the realised return."""
+        """Bias divided by the mean magnitude of the realised return."""
         return self.bias / max(float(np.abs(self.realised).mean()), 1e-8)
 
     @property
     def correlation(self) -> float:
-        """Pearson's, between Q and realised return; 0 where one of them never changes."""
+        """Pearson correlation of Q and realised return; 0 if one of them is constant."""
         if self.q.std() == 0.0 or self.realised.std() == 0.0:
             return 0.0
         return float(np.corrcoef(self.q, self.realised)[0, 1])
 
 
 class Steps(NamedTuple):
-    """One episode under a sampling actor, acted on beyond its time limit."""
+    """One episode with sampled actions, continued beyond the time limit."""
 
     q: NDArray[np.float64]  # [T]
     reward: NDArray[np.float64]  # [T]
     entropy_bonus: NDArray[np.float64]  # [T], -alpha log pi(a_t | s_t)
     ends: NDArray[np.bool_]
-    """After which steps nothing more is expected [T]: a termination, or a lost life."""
+    """Steps after which the return ends [T]: a termination, or a lost life."""
     last_value: float
-    """Soft value of the observation after the last step, by the critic."""
+    """The critic's soft value of the observation after the last step."""
 
 
 def check_values(run: RunHistory, num_episodes: int, seed: int) -> ValueCheck:
-    """Act `num_episodes` with the actor of a run's checkpoint and compare."""
+    """Run `num_episodes` with the actor of a run's checkpoint, and compare Q with the returns."""
     judge = _SampledActorCritic(read_with_retry(load_critic, run.folder.checkpoint), seed)
     gamma = run.config.sac.gamma
     limit = run.task.max_episode_steps
@@ -102,7 +103,7 @@ def check_values(run: RunHistory, num_episodes: int, seed: int) -> ValueCheck:
 
 
 def pool_checks(checks: Sequence[ValueCheck]) -> ValueCheck:
-    """Return the checks of several runs as one; the episodes stay apart."""
+    """Merge the checks of several runs; episodes get distinct indices."""
     counts = [int(check.episode.max()) + 1 for check in checks]
     firsts = np.cumsum([0, *counts[:-1]])
     return ValueCheck(
@@ -152,7 +153,7 @@ def _compare(episodes: Sequence[Steps], gamma: float, limit: int) -> ValueCheck:
 
 
 class _SampledActorCritic:
-    """An actor that samples, and what its critics think of that."""
+    """A checkpoint's actor, which samples actions, and its critics."""
 
     def __init__(self, saved: SavedCritic, seed: int) -> None:
         self._saved = saved
@@ -164,7 +165,7 @@ class _SampledActorCritic:
         return action[0].numpy(), -self._saved.alpha * float(logp)
 
     def q(self, obs: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the least Q value of the critics [T], of obs [T, O] and action [T, A]."""
+        """Return the minimum Q value of the critics [T] at obs [T, O] and action [T, A]."""
         q = self._saved.min_q(torch.from_numpy(obs), torch.from_numpy(action))
         return q.numpy().astype(np.float64)
 
@@ -179,13 +180,13 @@ def _act_episode(env: BoxEnv, judge: _SampledActorCritic, seed: int) -> Steps:
         action, bonus = judge.act(obs)
         successor, reward, terminated, truncated, info = env.step(action)
         observations.append(obs)
-        # What the safety filter let through is what the critic has learned from.
+        # The critic has learned from the executed action, after the safety filter.
         actions.append(np.asarray(info.get("executed_action", action), dtype=np.float32))
         rewards.append(float(reward))
         bonuses.append(bonus)
         ends.append(bool(terminated_for_learner(np.array(terminated), info)))
         obs, has_ended = successor, terminated or truncated
-        if has_ended or len(observations) == CHUNK:  # of images, a whole episode would be GiB
+        if has_ended or len(observations) == CHUNK:  # an episode of images takes several GiB
             q.append(judge.q(np.stack(observations), np.stack(actions)))
             observations, actions = [], []
     last_action, last_bonus = judge.act(obs)

@@ -1,4 +1,4 @@
-"""A seed's training as a process of its own, and what it tells the one that started it."""
+"""Train one seed in a child process, and receive its messages."""
 
 import signal
 import subprocess
@@ -18,15 +18,15 @@ _PROGRAM = "from sim_training.seed_runs.seed_worker import main; main()"
 
 @dataclass(frozen=True)
 class Status:
-    """How far it is."""
+    """The training status of a seed."""
 
     step: int
-    words: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """Something to be said once."""
+    """A line to print."""
 
     text: str
 
@@ -35,7 +35,7 @@ Message: TypeAlias = Status | Line
 
 
 class SeedProcess:
-    """Trains one seed; it says how far it is every `status_period_s` seconds."""
+    """Trains one seed in a child process, which sends its status every `status_period_s`."""
 
     def __init__(self, run: SeedRun, status_period_s: float) -> None:
         self.run = run
@@ -43,11 +43,11 @@ class SeedProcess:
         self._connection: Connection | None
         self._connection, theirs = Pipe(duplex=False)
         run.folder.path.parent.mkdir(parents=True, exist_ok=True)
-        words = [str(theirs.fileno()), str(status_period_s), *run.words]
-        # Whatever libraries print goes to a file: on a terminal it would tear the bars apart.
+        arguments = [str(theirs.fileno()), str(status_period_s), *run.train_args]
+        # Output of libraries goes to a file; on the terminal it would break the progress bars.
         with theirs, self.log.open("ab") as log, _signals_blocked():
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *words],
+                [sys.executable, "-c", _PROGRAM, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -57,21 +57,21 @@ class SeedProcess:
 
     @property
     def log(self) -> Path:
-        """What it prints that is not a message, such as a traceback."""
+        """File with its other output, such as a traceback."""
         return self.run.folder.path.with_suffix(".log")
 
     @property
     def connection(self) -> Connection | None:
-        """Where messages come in; None once it has closed it."""
+        """The pipe for its messages; None after the child has closed it."""
         return self._connection
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs."""
+        """Exit status of the process; None while it runs."""
         return self._process.poll()
 
     def messages(self) -> Iterator[Message]:
-        """Yield what has come since the last call, without waiting."""
+        """Yield the messages that have arrived since the last call, without waiting."""
         while self._connection is not None and self._connection.poll():
             try:
                 message: Message = self._connection.recv()
@@ -82,35 +82,35 @@ class SeedProcess:
             yield message
 
     def ask_to_stop(self) -> None:
-        """Have it save a checkpoint and end; asked again, it goes on doing so."""
+        """Ask it to save a checkpoint and end; further calls do nothing."""
         if not self._is_asked_to_stop:
             self._process.send_signal(signal.SIGTERM)
         self._is_asked_to_stop = True
 
     def kill(self) -> None:
-        """End it at once; its last checkpoint is whole."""
+        """Kill it at once; its last checkpoint is intact."""
         self._process.kill()
         self._process.wait()
 
     def failure(self) -> str:
-        """Say in one line why it ended, where it did not end well."""
+        """Return in one line why it failed."""
         status = self._process.wait()
         if status < 0:
             return f"it was killed by {signal.Signals(-status).name}; its log is {self.log}"
         if status > 128:
-            return f"it was stopped alone by {signal.Signals(status - 128).name}, and is saved"
+            return f"it was stopped by {signal.Signals(status - 128).name}; its state is saved"
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = lines[-1] if lines else f"exit status {status}"
-        # Status 2 is that of mistakes a person can correct; any other left a traceback there.
+        # Status 2 means an error that the user can correct; others left a traceback in the log.
         return last if status == 2 else f"{last}; its log is {self.log}"
 
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Let a process that is started meanwhile begin with SIGINT and SIGTERM blocked.
+    """Block SIGINT and SIGTERM, so that a child process starts with both blocked.
 
-    Here they are only late: Ctrl-C goes to all processes of a terminal at once, but it is handled
-    by this one alone, and WorkerStopRequest lets SIGTERM in when it can be remembered.
+    In this process they are only delayed. Ctrl-C goes to all processes of a terminal, but only
+    this one handles it; WorkerStopRequest unblocks SIGTERM in the child once its handler exists.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

@@ -1,4 +1,4 @@
-"""`sac-ros train --seeds`: ordinary runs that differ in their seed, side by side."""
+"""`sac-ros train --seeds`: train several seeds in parallel, each in a run folder of its own."""
 
 from multiprocessing.connection import wait
 
@@ -19,16 +19,16 @@ POLL_S = 0.2
 
 
 class SeedsFailedError(InputError):
-    """Some seeds could not be trained."""
+    """The training of some seeds failed."""
 
 
 def run_seeds(request: SeedsRequest) -> int:
     """Train every seed that is not finished; return the exit status.
 
-    Raises SeedsFailedError, when all others are trained, if some cannot be.
+    If some seeds fail, the others are trained to the end; then SeedsFailedError is raised.
     """
     seeds = [run.seed for run in request.runs]
-    go_on = resume_command(request.command)
+    resume = resume_command(request.command)
     with (
         StopRequest() as stop,
         make_seeds_display(seeds, request.runs[0].config.steps) as display,
@@ -37,39 +37,39 @@ def run_seeds(request: SeedsRequest) -> int:
         try:
             training.run(stop)
         finally:
-            # Nothing is left to kill, unless a second signal does not want to wait.
+            # No process is left here, unless a second signal interrupted `run`.
             training.kill()
     failures = [f"seed {seed}: {reason}" for seed, reason in training.failures.items()]
     if stop.received is not None and len(training.finished) + len(failures) < len(seeds):
-        but = f" but {'; '.join(failures)}" if failures else ""
-        print(f"stopped by {stop.received.name}, everything is saved{but}; go on with: {go_on}")
+        but = f", except {'; '.join(failures)}" if failures else ""
+        print(f"stopped by {stop.received.name}, everything is saved{but}; resume with: {resume}")
         return stop.exit_status
     if training.finished:
         print(summary(training.finished))
-        print(f"see them together with: sac-ros report {request.out}")
+        print(f"compare them with: sac-ros report {request.out}")
     if failures:
         raise SeedsFailedError(
             f"{len(failures)} of {len(seeds)} seeds failed: {'; '.join(failures)}. To try again,"
-            f" go on with: {go_on}"
+            f" resume with: {resume}"
         )
     return 0
 
 
 class SeedTraining:
-    """The seeds that wait, train, have finished and have failed."""
+    """Starts the waiting seeds, watches those that train, and records their results."""
 
     def __init__(self, request: SeedsRequest, display: SeedsDisplay) -> None:
         self.finished: dict[int, float] = {}
-        """Mean return of each finished seed's last evaluation."""
+        """Seed -> mean return of its last evaluation."""
         self.failures: dict[int, str] = {}
-        """Why, by seed."""
+        """Seed -> reason of its failure."""
         self._jobs = request.jobs
         self._display = display
         self._waiting = list(request.runs)
         self._training: list[SeedProcess] = []
 
     def run(self, stop: StopRequest) -> None:
-        """Return when every seed has finished or failed; after a signal, when all are saved."""
+        """Train until every seed has finished or failed; after a signal, until all are saved."""
         while self._training or (self._waiting and stop.received is None):
             while self._waiting and len(self._training) < self._jobs and stop.received is None:
                 self._begin(self._waiting.pop(0))
@@ -78,7 +78,7 @@ class SeedTraining:
                     process.ask_to_stop()
             wait([p.connection for p in self._training if p.connection is not None], POLL_S)
             for process in list(self._training):
-                # Before its messages, so that none of a process that has just ended is missed.
+                # Read before its messages, so that the last message of an ended process is shown.
                 status = process.exit_status
                 self._show_messages(process, is_stopping=stop.received is not None)
                 if status is not None:
@@ -86,7 +86,7 @@ class SeedTraining:
                     self._note_end(process, status, stop)
 
     def kill(self) -> None:
-        """End at once whatever still trains."""
+        """Kill all processes that still train."""
         for process in self._training:
             process.kill()
 
@@ -95,15 +95,15 @@ class SeedTraining:
         if progress is None:
             self._training.append(SeedProcess(run, self._display.status_period_s))
             return
-        self._display.say(f"seed {run.seed}: finished before, nothing is left to do")
+        self._display.say(f"seed {run.seed}: already finished")
         self._note_finished(run, progress)
 
     def _show_messages(self, process: SeedProcess, is_stopping: bool) -> None:
         seed = process.run.seed
         for message in process.messages():
             if isinstance(message, Status):
-                self._display.show(seed, message.step, message.words)
-            elif not is_stopping:  # then all say one thing, which is said once for all of them
+                self._display.show(seed, message.step, message.text)
+            elif not is_stopping:  # while stopping, one line for all seeds is printed at the end
                 self._display.say(f"seed {seed}: {message.text}")
 
     def _note_end(self, process: SeedProcess, status: int, stop: StopRequest) -> None:
@@ -122,7 +122,7 @@ class SeedTraining:
 
 
 def finished_progress(run: SeedRun) -> TrainingProgress | None:
-    """Return the saved progress of a run whose policy of its last step is there, or None."""
+    """Return the progress of a run that is finished, with its policy exported; None otherwise."""
     folder = run.folder
     if not (folder.has_checkpoint and folder.policy.exists()):
         return None
@@ -131,17 +131,17 @@ def finished_progress(run: SeedRun) -> TrainingProgress | None:
         progress = LoopState.from_checkpoint(saved.progress).progress
         policy = OnnxPolicy.load(folder.policy)
     except InputError:
-        return None  # whatever is wrong with it, resuming says so
+        return None  # resuming the run will report the error
     has_all_steps = progress.step >= run.config.steps or progress.is_solved(
         run.config.stop_at_return
     )
-    # It may have been exported before the end, and training can be given more steps.
+    # The policy may have been exported earlier, and --steps may have been increased.
     is_exported = policy.contract.provenance.steps == progress.step
     return progress if has_all_steps and is_exported and progress.is_evaluated else None
 
 
 def summary(return_means: dict[int, float]) -> str:
-    """Say in a line what several seeds have come to."""
+    """Return one line with the final returns of several seeds."""
     values = np.array(list(return_means.values()))
     each = ", ".join(f"{value:.1f} (seed {seed})" for seed, value in sorted(return_means.items()))
     return (
@@ -151,4 +151,4 @@ def summary(return_means: dict[int, float]) -> str:
 
 
 STOPPED_EXIT_STATUSES = (130, 143)
-"""Exit statuses of a training that has saved itself at a signal."""
+"""Exit statuses of a training that saved itself after SIGINT or SIGTERM."""

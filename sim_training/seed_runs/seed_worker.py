@@ -1,4 +1,4 @@
-"""The process that trains one seed: `sac-ros train`, with a pipe in place of a terminal."""
+"""The process that trains one seed: `sac-ros train`, with a pipe instead of a terminal."""
 
 import contextlib
 import io
@@ -18,15 +18,15 @@ from sim_training.training.training_progress import TrainingProgress
 
 
 def main() -> None:
-    """Train as the arguments say: number of the pipe, seconds between two statuses, the options."""
-    number, period_s, *words = sys.argv[1:]
-    # The compiler's processes must not keep the pipe open.
+    """Train one seed; arguments: pipe descriptor, seconds between statuses, options of train."""
+    number, period_s, *train_args = sys.argv[1:]
+    # Not inherited: child processes of the compiler would keep the pipe open.
     os.set_inheritable(int(number), False)
     connection = Connection(int(number), readable=False)
     display = MessageDisplay(connection, float(period_s))
     try:
         with contextlib.redirect_stdout(_LineWriter(display.say)):
-            sys.exit(train_one(words, WorkerStopRequest(), display.of_steps))
+            sys.exit(train_one(train_args, WorkerStopRequest(), display.of_steps))
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
     except OSError as error:
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 class MessageDisplay:
-    """A display that hands everything on to the process which shows it."""
+    """A display that sends everything to the parent process, which shows it."""
 
     def __init__(self, connection: Connection, period_s: float) -> None:
         self._connection = connection
@@ -45,7 +45,7 @@ class MessageDisplay:
         self._steps = 0
 
     def of_steps(self, steps: int) -> "MessageDisplay":
-        """Return this display, for a run of that many steps."""
+        """Set the run's number of steps; return this display."""
         self._steps = steps
         return self
 
@@ -69,21 +69,21 @@ class MessageDisplay:
     ) -> None:
         """Send the status."""
         self._shown_at_s = time.monotonic()
-        words = status_text(progress, self._steps, steps_per_s, training_return)
-        self._send(Status(progress.step, words))
+        text = status_text(progress, self._steps, steps_per_s, training_return)
+        self._send(Status(progress.step, text))
 
     def say(self, line: str) -> None:
         """Send a line."""
         self._send(Line(line))
 
     def _send(self, message: Message) -> None:
-        # Without anyone to tell it to, the run is saved all the same.
+        # If the parent is gone, training still continues to its checkpoint.
         with contextlib.suppress(BrokenPipeError):
             self._connection.send(message)
 
 
 class _LineWriter(io.StringIO):
-    """Says each line that is printed."""
+    """A text stream that passes each complete line to `say`."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a person sees while several seeds train: a bar each, or lines that say whose they are."""
+"""The progress display of several seeds: one bar per seed, or lines with the seed's number."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,13 +13,13 @@ from sim_training.training.progress_display import LINE_PERIOD_S, TERMINAL_PERIO
 
 
 class SeedsDisplay(Protocol):
-    """Shows how far each seed is; used as a context manager."""
+    """Shows the status of each seed; a context manager."""
 
     status_period_s: float
-    """How often each seed should say how far it is."""
+    """Seconds between two statuses of a seed."""
 
     def __enter__(self) -> "SeedsDisplay":
-        """Begin."""
+        """Start the display."""
         ...
 
     def __exit__(
@@ -28,20 +28,20 @@ class SeedsDisplay(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         ...
 
     def show(self, seed: int, step: int, words: str) -> None:
-        """Show how far a seed is."""
+        """Show the status of a seed."""
         ...
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         ...
 
 
 def make_seeds_display(seeds: Sequence[int], steps: int) -> SeedsDisplay:
-    """Return the display that suits standard output."""
+    """Return bars if standard output is a terminal, plain lines otherwise."""
     console = Console()
     return SeedBars(console, seeds, steps) if console.is_terminal else SeedLines()
 
@@ -57,7 +57,7 @@ class SeedBars(LinesAboveProgress):
                 TextColumn("seed {task.description}"),
                 BarColumn(bar_width=8),
                 TaskProgressColumn(),
-                # What is left of the width: one line a seed, however narrow the terminal.
+                # Cut to the remaining width: one line per seed, also on a narrow terminal.
                 TextColumn(
                     "{task.fields[words]}",
                     table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),

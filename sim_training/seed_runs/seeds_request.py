@@ -1,4 +1,4 @@
-"""The command line of `sac-ros train --seeds`: what each seed's own `sac-ros train` would be."""
+"""The command line of `sac-ros train --seeds`, resolved into one `sac-ros train` per seed."""
 
 import argparse
 import os
@@ -16,62 +16,62 @@ from sim_training.training.training_config import TrainingConfig, flatten_settin
 
 @dataclass(frozen=True, kw_only=True)
 class SeedRun:
-    """An ordinary run, one of several that differ in their seed."""
+    """The training run of one seed."""
 
     seed: int
     folder: RunFolder
-    words: tuple[str, ...]
-    """What follows `sac-ros train` to train, or resume, this seed alone."""
+    train_args: tuple[str, ...]
+    """Arguments of `sac-ros train` that train, or resume, this seed."""
     config: TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedsRequest:
-    """What is to be trained, and how much of it at the same time."""
+    """The runs of all seeds, and how many train at the same time."""
 
     runs: tuple[SeedRun, ...]
     jobs: int
     out: Path
-    """Folder of the runs' folders."""
+    """The folder that contains the run folders."""
     command: str
-    """The whole of it, as it can be typed again."""
+    """The complete command line, quoted for a shell."""
 
 
 def read_seeds_request(
     options: TrainOptions, seeds: tuple[int, ...], argv: Sequence[str]
 ) -> SeedsRequest:
-    """Resolve a command line with --seeds, which `options` was parsed from.
+    """Resolve a command line with --seeds; `options` was parsed from it.
 
-    Everything that a person can correct is refused here, before any seed begins: OptionError,
+    All errors that a user can correct are raised here, before any seed starts: OptionError,
     ConfigError, RunFolderError.
     """
     given, rest = _split(argv)
     if given.seed is not None:
         raise OptionError(
-            f"both --seed {given.seed} and --seeds {' '.join(map(str, seeds))} given; give one"
+            f"both --seed {given.seed} and --seeds {' '.join(map(str, seeds))} given; give only one"
         )
     out = options.out or default_folder(options.training, "seeds")
     folders = {seed: RunFolder(out / f"seed_{seed}") for seed in seeds}
     begun = [seed for seed in seeds if folders[seed].has_checkpoint]
     if options.resume and not begun:
         raise RunFolderError(
-            f"{out} holds no run of the seeds {' '.join(map(str, seeds))} to go on with; check the"
-            " path, or begin them there by training without --resume"
+            f"{out} has no saved run of the seeds {' '.join(map(str, seeds))} to resume; check the"
+            " path, or start them without --resume"
         )
     runs = []
     for seed, folder in folders.items():
-        words = [*rest, "--seed", str(seed), "--out", str(folder.path)]
+        train_args = [*rest, "--seed", str(seed), "--out", str(folder.path)]
         if given.threads is not None:
-            words += ["--threads", given.threads]
+            train_args += ["--threads", given.threads]
         elif seed not in begun:
-            # A core for each seed: two threads on two busy cores are slower than one.
-            words += ["--threads", "1"]
+            # One core per seed: two threads on two busy cores are slower than one.
+            train_args += ["--threads", "1"]
         if options.resume and seed in begun:
-            words.append("--resume")
-        config = read_train_request(words).config
-        runs.append(SeedRun(seed=seed, folder=folder, words=tuple(words), config=config))
+            train_args.append("--resume")
+        config = read_train_request(train_args).config
+        runs.append(SeedRun(seed=seed, folder=folder, train_args=tuple(train_args), config=config))
     _refuse_different_settings(runs, begun)
-    resolve_task(runs[0].config)  # refuses what does not exist
+    resolve_task(runs[0].config)  # raises ConfigError if it does not exist
     threads = runs[0].config.threads
     cores = len(os.sched_getaffinity(0)) // (threads if isinstance(threads, int) else 1)
     return SeedsRequest(
@@ -83,7 +83,7 @@ def read_seeds_request(
 
 
 def _split(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Take out of a valid command line what is not the same for each seed."""
+    """Remove the options that differ between seeds from a valid command line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--seeds", nargs="*")
     for name in ("--seed", "--jobs", "--out", "--threads"):
@@ -94,7 +94,7 @@ def _split(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _refuse_different_settings(runs: Sequence[SeedRun], begun: Sequence[int]) -> None:
-    """Raise ConfigError if a seed would begin with other settings than those begun earlier."""
+    """Raise ConfigError if a new seed would have other settings than the seeds already started."""
     model = next((run for run in runs if run.seed in begun), None)
     if model is None:
         return
@@ -108,7 +108,7 @@ def _refuse_different_settings(runs: Sequence[SeedRun], begun: Sequence[int]) ->
         ]
         if changes and run.seed not in begun:
             raise ConfigError(
-                f"seed {run.seed} has not begun, and would begin with other settings than"
+                f"seed {run.seed} is new and would start with other settings than"
                 f" {model.folder.path}: {', '.join(changes)}; give all options of the command that"
-                " began it"
+                " started the other seeds"
             )

@@ -1,4 +1,4 @@
-"""Where a display says its lines: above bars on a terminal, or on plain standard output."""
+"""Print lines above progress bars on a terminal, or to plain standard output."""
 
 from types import TracebackType
 from typing import Self
@@ -7,7 +7,7 @@ from rich.progress import Progress
 
 
 class LinesAboveProgress:
-    """Lines above the bars of `progress`, which are on the screen between enter and exit."""
+    """A context manager that shows progress bars and prints lines above them."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -30,7 +30,7 @@ class LinesAboveProgress:
 
 
 class PlainLines:
-    """Lines for a file or a pipe."""
+    """Prints plain lines, for a file or a pipe."""
 
     def __enter__(self) -> Self:
         return self
@@ -44,5 +44,5 @@ class PlainLines:
         """Nothing to restore."""
 
     def say(self, line: str) -> None:
-        """Print a line at once, also into a pipe."""
+        """Print a line and flush it, so that it also appears at once in a pipe."""
         print(line, flush=True)

@@ -1,4 +1,4 @@
-"""A process that must not outlive the one that started it."""
+"""End a child process when its parent ends."""
 
 import ctypes
 import signal
@@ -7,5 +7,5 @@ _PR_SET_PDEATHSIG = 1
 
 
 def exit_with_parent() -> None:
-    """Have Linux send SIGTERM to this process when its parent dies, even by kill -9."""
+    """Ask Linux to send SIGTERM to this process when its parent ends, also after kill -9."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Options from a dataclass: its fields are the options, their docstrings are the help."""
+"""Parse command-line options into a dataclass: fields are options, docstrings are the help."""
 
 import contextlib
 import io
@@ -11,12 +11,12 @@ import tyro
 from sac_ros.errors import InputError
 
 T = TypeVar("T")
-# What was typed helps, --seed or POLICY; the name of our class or field behind it does not.
+# tyro's messages contain our class names, which do not help the user; they are removed.
 _PARSED_CLASS = re.compile(r"Error parsing (?:(?=[^:]*[a-z])[\w.]+: )?")
 
 
 class OptionError(InputError):
-    """An option is unknown, lacks its value, or its value cannot be used."""
+    """An option is unknown, has no value, or has an invalid value."""
 
 
 def parse_options(
@@ -24,24 +24,24 @@ def parse_options(
 ) -> T:
     """Build `cls` from a command line; options that are not given keep the value of `default`.
 
-    Prints the help and exits for `--help`; raises OptionError, in one line, for anything wrong.
+    Prints the help and exits for `--help`; raises OptionError, with a message of one line.
     """
-    complaint = io.StringIO()
+    tyro_errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(tyro_errors):
             if default is None:
                 return tyro.cli(cls, args=argv, prog=prog, description=description)
             return tyro.cli(cls, args=argv, prog=prog, description=description, default=default)
     except SystemExit as error:
         if error.code in (0, None):
             raise
-        raise OptionError(_one_line(complaint.getvalue(), prog)) from error
-    except ValueError as error:  # from a __post_init__: tyro catches only those of nested classes
+        raise OptionError(_one_line(tyro_errors.getvalue(), prog)) from error
+    except ValueError as error:  # from __post_init__; tyro catches only those of nested classes
         raise OptionError(f"{error}; {prog} --help lists every option") from error
 
 
 def split_at_double_dash(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what stands before the first `--`, and what stands after it for another command."""
+    """Split a command line at the first `--`; the options after it are for another command."""
     words = list(argv)
     if "--" not in words:
         return words, []
@@ -49,10 +49,10 @@ def split_at_double_dash(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at + 1 :]
 
 
-def _one_line(complaint: str, prog: str) -> str:
-    """Take the sentences out of tyro's box, up to the help text that it repeats."""
+def _one_line(tyro_errors: str, prog: str) -> str:
+    """Extract the sentences from tyro's error box, without the help text that it repeats."""
     parts: list[list[str]] = [[]]
-    for line in complaint.splitlines():
+    for line in tyro_errors.splitlines():
         text = line.strip("│ ")
         if text.startswith(("Argument helptext", "For full helptext")):
             break
@@ -60,7 +60,7 @@ def _one_line(complaint: str, prog: str) -> str:
             parts.append([])
         elif text:
             parts[-1].append(text)
-    # Above the first rule stands nothing, or where the terminal has but ASCII, the box's title.
+    # Before the first rule there is nothing, or, on ASCII terminals, the title of the box.
     sentences = [_PARSED_CLASS.sub("", " ".join(part), count=1) for part in parts[1:] if part]
     return "; ".join([*sentences, f"{prog} --help lists every option"])
 

@@ -1,11 +1,11 @@
-"""Ctrl-C and `kill` as a request, so that a step is finished and saved before the end."""
+"""Handle SIGINT (Ctrl-C) and SIGTERM as a request to stop, so that a run is saved first."""
 
 import signal
 from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM while entered; a second one interrupts at once."""
+    """Records the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -13,7 +13,7 @@ class StopRequest:
 
     @property
     def exit_status(self) -> int:
-        """What a shell reports for a process that the received signal ended."""
+        """The exit status that shells use for the received signal: 128 + its number."""
         return 0 if self.received is None else 128 + self.received
 
     def __enter__(self) -> "StopRequest":
@@ -37,10 +37,10 @@ class StopRequest:
 
 
 class WorkerStopRequest(StopRequest):
-    """For a process that another one stops: however often it is told to, it saves first.
+    """The stop request of a worker process: repeated signals never interrupt saving.
 
-    Such a process is started with both signals held back, so that none comes before it can be
-    remembered. SIGINT stays so: Ctrl-C goes to the one that started it, which then sends SIGTERM.
+    A worker starts with both signals blocked, so that none is lost before the handler exists.
+    SIGINT stays blocked: Ctrl-C is handled by the parent process, which then sends SIGTERM.
     """
 
     def __enter__(self) -> "WorkerStopRequest":
@@ -54,7 +54,7 @@ class WorkerStopRequest(StopRequest):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Hold it back again: Python itself stops remembering when a process ends."""
+        """Block SIGTERM again: Python removes its signal handlers while it exits."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def _remember(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""A hyperparameter search: a study and the trials that it trains."""
+"""The hyperparameter search: runs the trials of an Optuna study."""
 
 import shlex
 import time
@@ -37,43 +37,43 @@ POLL_S = 0.2
 
 
 GIVE_UP_AFTER = 3
-"""Trials, the very first ones, that fail: then it is not the hyperparameters."""
+"""If the first trials all fail, this many stop the search: the cause is not a hyperparameter."""
 
 
 class TuningError(InputError):
-    """The search cannot go on."""
+    """The search cannot continue."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:
-    """What one search is told; OUT/tune.yaml maps to it one to one."""
+    """The settings of one search; OUT/tune.yaml has the same keys."""
 
     task: str | None = None
     """Name of a task, or a task file."""
     env: str | None = None
     """Instead of a task: id of a Gymnasium environment."""
     algorithm: AlgorithmName = "sac"
-    """Which SAC, as in `sac-ros train`."""
+    """The SAC variant, as in `sac-ros train`."""
     trials: int = 30
-    """How many settings to try in all, those of an interrupted search included."""
+    """Total number of trials, including those of an interrupted search."""
     steps: int = 50_000
-    """Environment steps of each trial."""
+    """Environment steps per trial."""
     evaluations: int = 10
-    """Of each trial; after each one it is compared with the others at the same step, and stopped if
-    it is below their median. Never in the first third of its steps."""
+    """Evaluations per trial. After each one, the trial is stopped if its return is below the median
+    of the other trials at the same step, but never in the first third of its steps."""
     eval_episodes: int = 10
-    """Episodes of each evaluation; the mean return of the last one is what is maximised."""
+    """Episodes per evaluation; the search maximises the mean return of the last evaluation."""
     seed: int = 1
-    """Of the search; each trial trains with a seed of its own, so that no lucky one wins all."""
+    """Seed of the search. Each trial trains with a different seed."""
     config: Path | None = None
-    """YAML file of the hyperparameters that are not searched, such as config/sac.yaml."""
+    """YAML file with the hyperparameters that are not searched, such as config/sac.yaml."""
     space: Path | None = None
-    """YAML file of what to search; None means the package's config/search_space.yaml."""
+    """YAML file with the search space; None means the package's config/search_space.yaml."""
     train_options: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
-    """What stood after --, for every trial's `sac-ros train`."""
+    """The options after --, passed to `sac-ros train` in every trial."""
 
     def __post_init__(self) -> None:
-        """Refuse, by name, what cannot be searched."""
+        """Raise ValueError, with the field's name, for a value out of range."""
         for name in ("trials", "steps", "evaluations", "eval_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -84,7 +84,7 @@ class TuneSettings:
 
 
 class Search:
-    """A study and the trainings it has under way."""
+    """A study and its running trials."""
 
     def __init__(
         self, settings: TuneSettings, base: AlgorithmConfig, space: SearchSpace, out: Path
@@ -99,10 +99,11 @@ class Search:
         self._running: list[tuple[Trial, TrialProcess]] = []
 
     def run(self, jobs: int) -> int:
-        """Try until all trials are done or a signal comes; return the exit status."""
-        again = requeue_interrupted(self._study)
-        if again:
-            print(f"going on with {again} interrupted trial{'s' * (again > 1)}", flush=True)
+        """Run trials until all are done or a signal arrives; return the exit status."""
+        num_resumed = requeue_interrupted(self._study)
+        if num_resumed:
+            plural = "s" * (num_resumed > 1)
+            print(f"resuming {num_resumed} interrupted trial{plural}", flush=True)
         try:
             with StopRequest() as stop:
                 while stop.received is None and (self._num_left() > 0 or self._running):
@@ -112,19 +113,19 @@ class Search:
                     for trial, process in list(self._running):
                         self._watch(trial, process)
         finally:
-            # Their trials stay "running" in the study: that is how a resumed search finds them.
+            # Their trials keep the state "running", by which a resumed search finds them.
             for _, process in self._running:
                 process.stop()
         if stop.received is not None:
             print(
-                f"stopped by {stop.received.name}, everything is saved; go on with:"
+                f"stopped by {stop.received.name}, everything is saved; resume with:"
                 f" sac-ros tune --out {shlex.quote(str(self._out))} --resume"
             )
             return stop.exit_status
         return self._conclude()
 
     def _num_left(self) -> int:
-        """Return how many trials are still to be finished."""
+        """Return how many trials are not finished yet."""
         return self._settings.trials - len(finished_trials(self._study))
 
     def _start(self) -> None:
@@ -139,13 +140,13 @@ class Search:
         settings = self._settings
         problem = ("--task", settings.task) if settings.task else ("--env", str(settings.env))
         every = str(max(1, settings.steps // settings.evaluations))
-        # The number in the folder's name: a trial that goes on keeps the seed it began with.
+        # From the number in the folder's name, so that a resumed trial keeps its seed.
         seed = settings.seed + int(folder.path.name.rpartition("_")[2])
         options = (
             *(str(word) for word in problem),
             *("--algorithm", settings.algorithm, "--config", str(config), "--seed", str(seed)),
             *("--steps", str(settings.steps), "--eval-every", every, "--checkpoint-every", every),
-            # A core for each job: two threads on two busy cores are slower than one.
+            # One core per job: two threads on two busy cores are slower than one.
             *("--eval-episodes", str(settings.eval_episodes), "--threads", "1"),
             *settings.train_options,
         )
@@ -154,8 +155,8 @@ class Search:
         print(f"trial {trial.number} trains in {folder.path}: {tried}", flush=True)
 
     def _watch(self, trial: Trial, process: TrialProcess) -> None:
-        """Report new evaluations to the study; finish the trial if it has ended or is hopeless."""
-        # Before the evaluations, so that none of a process that has just ended is missed.
+        """Report new evaluations to the study; finish the trial if it has ended or is pruned."""
+        # Read before the evaluations, so that the last one of an ended process is included.
         status = process.exit_status
         for step, return_mean in process.new_evaluations():
             trial.report(return_mean, step)
@@ -189,7 +190,8 @@ class Search:
         if len(finished) >= GIVE_UP_AFTER and all(FAILURE in t.user_attrs for t in finished):
             raise TuningError(
                 f"the first {len(finished)} trials failed, the last one with:"
-                f" {process.last_output_line()}; its log is {process.log}"
+                f" {process.last_output_line()}; read its log {process.log}, and correct the"
+                " settings"
             )
 
     def _conclude(self) -> int:

@@ -1,4 +1,4 @@
-"""What a hyperparameter search may try: ranges and choices from a file, checked before any run."""
+"""The search space of hyperparameters: ranges and choices from a file, checked before any trial."""
 
 import json
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ class Candidates:
     low: float | None = None
     high: float | None = None
     log: bool = False
-    """Whether factors count rather than differences."""
+    """Whether to sample on a logarithmic scale."""
     choices: tuple[Scalar | tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is neither a range nor a list, or both."""
+        """Raise ValueError unless this is either a valid range or a list of choices."""
         is_range = self.low is not None and self.high is not None
         if is_range == (self.choices is not None) or (self.low is None) != (self.high is None):
             raise ValueError("give either low and high, or choices")
@@ -38,18 +38,18 @@ class Candidates:
 
     @property
     def extremes(self) -> tuple[object, ...]:
-        """The values whose validity says that every value between them is valid."""
+        """The values to validate: if the ends of a range are valid, so are all values between."""
         return (self.low, self.high) if self.choices is None else self.choices
 
 
 SearchSpace: TypeAlias = Mapping[str, Candidates]
-"""By the names of the algorithm's hyperparameters."""
+"""Hyperparameter name -> its candidates."""
 
 
 def read_search_space(path: Path, base: AlgorithmConfig) -> SearchSpace:
-    """Read and check a file; `base` is what the hyperparameters that it leaves out are set to.
+    """Read and check a search space; `base` has the values of all other hyperparameters.
 
-    Raises ConfigError, naming the file and the key, if some value it allows cannot be used.
+    Raises ConfigError, naming file and key, if the space allows an invalid value.
     """
     content = read_mapping(path)
     known = [field.name for field in fields(base)]
@@ -67,13 +67,13 @@ def read_search_space(path: Path, base: AlgorithmConfig) -> SearchSpace:
 
 
 def suggest(trial: Trial, space: SearchSpace, base: AlgorithmConfig) -> dict[str, object]:
-    """Let the study's sampler choose a value for everything that is searched."""
+    """Let the study's sampler choose a value for every searched hyperparameter."""
     values: dict[str, object] = {}
     for name, candidates in space.items():
         if candidates.choices is not None:
-            # Optuna stores scalars only: a list of widths travels as its JSON.
-            words = [json.dumps(choice) for choice in candidates.choices]
-            values[name] = json.loads(trial.suggest_categorical(name, words))
+            # Optuna stores scalars only, so lists such as hidden_sizes are passed as JSON.
+            texts = [json.dumps(choice) for choice in candidates.choices]
+            values[name] = json.loads(trial.suggest_categorical(name, texts))
             continue
         low, high = cast(float, candidates.low), cast(float, candidates.high)
         if isinstance(getattr(base, name), int):
@@ -84,10 +84,10 @@ def suggest(trial: Trial, space: SearchSpace, base: AlgorithmConfig) -> dict[str
 
 
 def with_values(base: AlgorithmConfig, values: Mapping[str, object], where: str) -> AlgorithmConfig:
-    """Return `base` with some hyperparameters replaced; raise ConfigError if one cannot be."""
+    """Return `base` with some hyperparameters replaced; raise ConfigError if one is invalid."""
     mapping = cast(dict[str, object], to_mapping(replace(base)))
     for name, value in values.items():
-        # The ends of a range are floats in its file's dataclass, also where they count something.
+        # Candidates stores the ends of a range as floats, also for integer hyperparameters.
         if isinstance(value, float) and isinstance(getattr(base, name), int):
             mapping[name] = int(value) if value.is_integer() else value
         else:

@@ -1,4 +1,4 @@
-"""The search's memory: an Optuna study in a file, and what is made of it for people."""
+"""The Optuna study of a search, stored in a file, and its results as best.yaml and trials.csv."""
 
 import csv
 import io
@@ -20,22 +20,22 @@ from sac_ros.task.strict_yaml import to_mapping
 from sim_training.tuning.search_space import SearchSpace, with_values
 
 STARTUP_TRIALS = 5
-"""Drawn at random, and never pruned: before, there is nothing to learn from or to fall behind."""
+"""First trials, sampled at random and never pruned: the sampler has no results to use yet."""
 RUN, FAILURE = "run", "failure"
-"""Attributes of a trial: the folder it trains in, and why its training failed."""
+"""Attributes of a trial: its run folder, and the reason of its failure."""
 
 
 def open_study(path: Path, seed: int, warmup_steps: int) -> Study:
-    """Create the study in this file, or go on with the one that is there.
+    """Create the study in this file, or load the existing one.
 
-    A journal: each trial is appended to it, and optuna-dashboard reads it while the search runs.
-    No trial is pruned before `warmup_steps` environment steps.
+    The file is an Optuna journal; optuna-dashboard can read it while the search runs. No trial is
+    pruned before `warmup_steps` environment steps.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         study_name="sac_ros",
         storage=JournalStorage(JournalFileBackend(str(path))),
-        # A running trial counts as a bad one, so that jobs side by side do not all try the same.
+        # Running trials count as bad ones, so that parallel jobs do not try the same values.
         sampler=TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True),
         pruner=MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warmup_steps),
         direction="maximize",
@@ -44,10 +44,10 @@ def open_study(path: Path, seed: int, warmup_steps: int) -> Study:
 
 
 def requeue_interrupted(study: Study) -> int:
-    """Put the trials that an earlier search left running in front; return how many."""
+    """Queue the trials that an interrupted search left running; return how many."""
     interrupted = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in interrupted:
-        # Before: a search that dies between the two loses nothing but a double.
+        # Queued first: if the search dies between the two calls, a trial runs twice at worst.
         if RUN in trial.user_attrs:
             attributes = {RUN: trial.user_attrs[RUN]}
             study.enqueue_trial(dict(trial.params), user_attrs=attributes)
@@ -56,7 +56,7 @@ def requeue_interrupted(study: Study) -> int:
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that have come to an end of their own: complete, pruned or failed."""
+    """Return the trials that are complete, pruned or failed, without interrupted ones."""
     ends = (TrialState.COMPLETE, TrialState.PRUNED)
     return [
         trial
@@ -66,13 +66,13 @@ def finished_trials(study: Study) -> list[FrozenTrial]:
 
 
 def best_trial(study: Study) -> FrozenTrial | None:
-    """Return the complete trial of the greatest return; None before the first."""
+    """Return the complete trial with the highest return; None if there is none."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return max(complete, key=lambda trial: trial.values[0], default=None)
 
 
 def write_results(study: Study, space: SearchSpace, base: AlgorithmConfig, folder: Path) -> None:
-    """Write best.yaml, which `sac-ros train --config` reads, and trials.csv."""
+    """Write trials.csv, and best.yaml for `sac-ros train --config`."""
     names = list(space)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -102,7 +102,7 @@ def write_results(study: Study, space: SearchSpace, base: AlgorithmConfig, folde
 
 
 def parameters_of(trial: FrozenTrial, space: SearchSpace) -> dict[str, object]:
-    """Return a trial's hyperparameters as the algorithm takes them."""
+    """Return a trial's hyperparameters, with JSON choices decoded."""
     return {
         name: value if space[name].choices is None else json.loads(value)
         for name, value in trial.params.items()

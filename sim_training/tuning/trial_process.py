@@ -1,4 +1,4 @@
-"""One trial of a search: a `sac-ros train` of its own, watched through its progress.csv."""
+"""One trial of a search: a `sac-ros train` process, observed through its progress.csv."""
 
 import csv
 import signal
@@ -12,7 +12,7 @@ from sim_training.training.run_folder import RunFolder
 
 
 class TrialProcess:
-    """Trains in a process of its own, so that trials run side by side and none disturbs another."""
+    """Trains one trial in a child process, so that trials run in parallel."""
 
     def __init__(self, folder: RunFolder, options: Sequence[str]) -> None:
         self.folder = folder
@@ -26,38 +26,38 @@ class TrialProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C comes to the search alone, which then stops its trials in order.
+                # A new session, so that Ctrl-C reaches only the search, which stops its trials.
                 start_new_session=True,
                 preexec_fn=exit_with_parent,
             )
 
     @property
     def log(self) -> Path:
-        """What the training prints."""
+        """File with the output of the training."""
         return self.folder.path.with_suffix(".log")
 
     @property
     def exit_status(self) -> int | None:
-        """None while it trains."""
+        """Exit status of the process; None while it trains."""
         return self._process.poll()
 
     def new_evaluations(self) -> list[tuple[int, float]]:
-        """Return step and mean return of each evaluation since the last call."""
+        """Return step and mean return of each new evaluation since the last call."""
         rows = read_evaluations(self.folder)
         new = rows[self._num_read :]
         self._num_read = max(self._num_read, len(rows))
         return new
 
     def stop(self) -> None:
-        """Have it save a checkpoint and end; wait for that."""
+        """Ask it to save a checkpoint and end; wait until it has ended."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         self._process.wait()
 
     def last_output_line(self) -> str:
-        """Return the last line that it printed."""
+        """Return the last line of its output."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it printed nothing into {self.log}"
+        return lines[-1] if lines else f"no output in {self.log}"
 
 
 def read_evaluations(folder: RunFolder) -> list[tuple[int, float]]:
@@ -67,5 +67,5 @@ def read_evaluations(folder: RunFolder) -> list[tuple[int, float]]:
             rows = list(csv.DictReader(file))
     except FileNotFoundError:
         return []
-    # The last row may be written at this moment: it has its last column once it is whole.
+    # The last row may be incomplete while it is written; then its last column is missing.
     return [(int(row["step"]), float(row["return_mean"])) for row in rows if row.get("return_max")]

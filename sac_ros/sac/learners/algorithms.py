@@ -75,8 +75,9 @@ def make_learner(
             " `choices` to the task's action, or train with --algorithm sac"
         )
     raise AlgorithmMismatchError(
-        f"the task has {len(choices)} discrete actions, but {algorithm_of(config)} needs a"
-        " continuous action space; train with --algorithm sac_discrete"
+        f"the task has {len(choices)} actions to choose from (Discrete), but"
+        f" {algorithm_of(config)} needs a continuous action space; train with --algorithm"
+        " sac_discrete"
     )
 
 

@@ -21,8 +21,8 @@ SECTIONS = (
     "Q values against realised returns",
     "Returns of the trained policies",
     "Hyperparameters",
-    "Where it comes from",
-    "Every evaluation, in numbers",
+    "Provenance",
+    "All evaluations",
 )
 
 
@@ -163,7 +163,7 @@ def test_compared_runs_are_lines_of_their_own(runs: Path, tmp_path: Path) -> Non
     assert report("--compare", *arguments) == 0
 
     text, reader = read_page(tmp_path / "x" / "index.html")
-    assert reader.headings == ["At a glance", *SECTIONS]
+    assert reader.headings == ["Overview", *SECTIONS]
     assert text.count("background: var(--series-0)") and text.count("background: var(--series-1)")
     assert list(json.loads((tmp_path / "x" / "summary.json").read_text())) == ["a", "b"]
 
@@ -222,7 +222,7 @@ def test_run_that_still_goes_on_is_called_partial(runs: Path, tmp_path: Path) ->
     ("arguments", "reason"),
     [
         ((), "no run given"),
-        (("{runs}/nowhere",), "holds no run"),
+        (("{runs}/nowhere",), "has no run"),
         (("{runs}/a", "--episodes", "0"), "episodes must be at least 1"),
         (("{runs}/a", "--seed", "-1"), "seed must be at least 0"),
         (("{runs}/a", "--compar", "x"), "--compar"),

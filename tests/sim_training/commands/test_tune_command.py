@@ -129,7 +129,7 @@ def test_stopped_search_goes_on_with_the_trial_it_was_at(
     output, _ = search.communicate()
 
     assert search.returncode == 128 + signal.SIGINT
-    assert f"go on with: sac-ros tune --out {tmp_path} --resume" in output
+    assert f"resume with: sac-ros tune --out {tmp_path} --resume" in output
     stopped = yaml.safe_load((tmp_path / "trial_0000" / "config.yaml").read_text())
 
     assert run(["tune", "--out", str(tmp_path), "--resume"]) == 0

@@ -97,7 +97,7 @@ def test_finished_seeds_are_skipped_and_new_ones_begin(
     command = ("train", *SHORT, "--seeds", "3", "4", "--out", str(out), "--resume")
     assert run([*command]) == 0
 
-    assert "seed 3: finished before" in capsys.readouterr().out
+    assert "seed 3: already finished" in capsys.readouterr().out
     assert (folder_of(out, 3) / "policy.onnx").stat().st_mtime_ns == before
     assert [row["step"] for row in read_progress(folder_of(out, 4))] == ["200", "300"]
 
@@ -111,7 +111,7 @@ def test_finished_seed_can_be_given_more_steps(
     command = ("train", "--seeds", "3", "--steps", "310", "--out", str(out), "--resume")
     assert run([*command]) == 0
 
-    assert "finished before" not in capsys.readouterr().out
+    assert "already finished" not in capsys.readouterr().out
     assert read_progress(folder_of(out, 3))[-1]["step"] == "310"
 
 
@@ -226,7 +226,7 @@ def begun(finished: tuple[Path, str], tmp_path: Path) -> Iterator[Path]:
         (("--seeds", "1", "--threads", "0"), "threads must be at least 1"),
         (("--seeds", "1", "--sac.gamma", "2"), "gamma must be in (0, 1)"),
         (("--seeds", "1", "--task", "hopper"), "both of task and env"),
-        (("--seeds", "1", "--resume"), "holds no run of the seeds 1"),
+        (("--seeds", "1", "--resume"), "has no saved run of the seeds 1"),
     ],
 )
 def test_mistake_is_refused_in_one_line_before_any_seed_begins(
