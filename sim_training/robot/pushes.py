@@ -18,7 +18,7 @@ class Pushes:
         max_force_n: float,
         rng: np.random.Generator,
     ) -> None:
-        """Forces are uniform in [0, `max_force_n`], directions uniform on the sphere."""
+        """Draw forces uniform in [0, `max_force_n`] and directions uniform on the sphere."""
         self._model, self._data = model, data
         self._max_force_n = max_force_n
         self._rng = rng
