@@ -43,14 +43,16 @@ def test_status_with_a_number_that_is_none_is_refused(change: str) -> None:
         PolicyStatus.from_json(good[:start] + change + good[end:])
 
 
+@pytest.mark.parametrize("duration_s", [1.0, pytest.param(5.0, marks=pytest.mark.long)])
 def test_garbage_over_dds_neither_ends_the_node_nor_moves_the_robot_unsafely(
-    tmp_path: Path,
+    tmp_path: Path, duration_s: float
 ) -> None:
-    result = send_garbage(tmp_path, 5.0, seed=3)
+    result = send_garbage(tmp_path, duration_s, seed=3)
     assert result.is_alive and result.unsafe_commands == 0, result
     assert all(np.array(list(result.sent.values())) > 0), result.sent
 
 
+@pytest.mark.long
 def test_garbage_over_dds_neither_ends_the_learner_nor_its_learning(tmp_path: Path) -> None:
     result = send_garbage_to_learner(tmp_path, 5.0, seed=3)
     assert result.is_alive and result.refused > 20 and result.updates > 0, result

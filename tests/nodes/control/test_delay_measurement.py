@@ -37,6 +37,7 @@ def exploring_policy(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("command_steps", "sensor_s"), [(3, 0.0), (1, 0.03)], ids=["command", "both"]
 )
+@pytest.mark.long
 def test_node_measures_the_delays_of_a_robot_and_writes_them(
     observer: Observer, tmp_path: Path, command_steps: int, sensor_s: float
 ) -> None:

@@ -157,41 +157,43 @@ def test_learner_gone_bad_is_rolled_back_within_three_episodes(
     learner.wait_for("learning resumed", version=4, is_rolled_back=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """Give a policy node, for all tests in which it refuses what comes."""
     with started(tmp_path_factory.mktemp("undisturbed")) as node:
         yield node
 
 
-@pytest.mark.parametrize(
-    ("policy", "reason"),
-    [
-        (WILD, "max_action_change"),
-        (linear_policy(load_task("two_joint_arm")), "fingerprint"),
-        (GOOD[:-1], "cut short"),
-        (b"nonsense", "not an ONNX file"),
-    ],
-)
-def test_unfit_policy_is_refused_and_the_old_one_goes_on(
-    learner: Learner, undisturbed: NodeProcess, policy: bytes, reason: str
-) -> None:
-    before = learner.wait_for_baseline().num_refused
-    learner.send(policy, version=before + 1)
-    status = learner.wait_for("the refusal", num_refused=before + 1)
-    assert reason in status.refusal and status.version == 0
-    learner.transitions.clear()
-    learner.observer.wait_until(lambda: len(learner.transitions) > 50, "the robot going on")
-    assert {t.policy for t in learner.transitions} == {0}
+class TestRefusals:
+    """One policy node refuses them all, and is gone before another test starts its own."""
 
+    @pytest.mark.parametrize(
+        ("policy", "reason"),
+        [
+            (WILD, "max_action_change"),
+            (linear_policy(load_task("two_joint_arm")), "fingerprint"),
+            (GOOD[:-1], "cut short"),
+            (b"nonsense", "not an ONNX file"),
+        ],
+    )
+    def test_unfit_policy_is_refused_and_the_old_one_goes_on(
+        self, learner: Learner, undisturbed: NodeProcess, policy: bytes, reason: str
+    ) -> None:
+        before = learner.wait_for_baseline().num_refused
+        learner.send(policy, version=before + 1)
+        status = learner.wait_for("the refusal", num_refused=before + 1)
+        assert reason in status.refusal and status.version == 0
+        learner.transitions.clear()
+        learner.observer.wait_until(lambda: len(learner.transitions) > 50, "the robot going on")
+        assert {t.policy for t in learner.transitions} == {0}
 
-def test_malformed_update_is_refused(learner: Learner, undisturbed: NodeProcess) -> None:
-    before = learner.wait_for("the node", version=0).num_refused
-    learner.send_bytes(b"")  # taken back: nothing to refuse
-    malformed = (b"\n", b"\x00" * 100_000, b'{"format": 9}\n')
-    for count, content in enumerate(malformed, start=before + 1):
-        learner.send_bytes(content)
-        learner.wait_for("the refusal", num_refused=count)
+    def test_malformed_update_is_refused(self, learner: Learner, undisturbed: NodeProcess) -> None:
+        before = learner.wait_for("the node", version=0).num_refused
+        learner.send_bytes(b"")  # taken back: nothing to refuse
+        malformed = (b"\n", b"\x00" * 100_000, b'{"format": 9}\n')
+        for count, content in enumerate(malformed, start=before + 1):
+            learner.send_bytes(content)
+            learner.wait_for("the refusal", num_refused=count)
 
 
 def test_wild_policy_that_is_there_before_any_observation_is_refused_too(

@@ -95,7 +95,7 @@ def converted(bag: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict:
     return summary
 
 
-@pytest.mark.parametrize("act_on", ["observation", "timer"])
+@pytest.mark.parametrize("act_on", ["observation", pytest.param("timer", marks=pytest.mark.long)])
 def test_bag_of_a_live_run_gives_the_transitions_that_the_node_sent(
     scene: Scene, act_on: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +180,7 @@ def test_bag_in_several_files_is_read_in_order(tmp_path: Path, is_killed: bool) 
     assert [file["duration"]["nanoseconds"] for file in files] == [9 * 10**8, 9 * 10**8, 3 * 10**8]
 
 
+@pytest.mark.long
 def test_recording_whose_recorder_was_killed_is_still_good(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:

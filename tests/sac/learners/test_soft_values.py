@@ -26,7 +26,7 @@ STATES = torch.eye(2)
 SEVEN_ACTIONS = torch.linspace(-0.9, 0.9, 7)[:, None]
 SETTINGS = {
     "gamma": GAMMA,
-    "tau": 0.05,
+    "tau": 0.1,
     "hidden_sizes": (32, 32),
     "actor_learning_rate": 3.0e-3,
     "critic_learning_rate": 3.0e-3,
@@ -43,9 +43,9 @@ def soft_q(entropy: float, ends: bool) -> tuple[float, float]:
 def walk_the_chain(
     learner: Learner, draw_action: Callable[[torch.Generator], Tensor], ends: bool
 ) -> None:
-    """Take 1200 updates with transitions of the chain."""
+    """Take 600 updates with transitions of the chain."""
     rng = torch.Generator().manual_seed(0)
-    for _ in range(1200):
+    for _ in range(600):
         state = torch.randint(0, 2, (64,), generator=rng)
         learner.update(
             Batch(
