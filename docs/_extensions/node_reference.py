@@ -27,8 +27,13 @@ CALLS = {
     "create_subscription": "subscribes",
     "create_service": "serves",
     "create_client": "calls",
+    "resources.publisher": "publishes",
+    "resources.lifecycle_publisher": "publishes while active",
+    "resources.subscription": "subscribes",
+    "resources.client": "calls",
     "_listen": "records",
 }
+"""Methods that make a topic or a service: of a node, or of sac_ros/nodes/process/node_resources."""
 
 
 def parameter_reference() -> str:
@@ -94,14 +99,27 @@ def declared_interfaces() -> Iterator[str]:
     """Yield each call that makes a topic or a service, as `file: call(type, name, qos)`."""
     for package in ("sac_ros", "sim_training"):
         for path in sorted((root() / package).rglob("*.py")):
+            if path.stem == "node_resources":
+                continue  # passes on the calls of others
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    name = node.func.attr
-                    if name in CALLS and len(node.args) >= 2:
-                        callback = 2 if name in ("create_subscription", "create_service") else None
-                        arguments = [a for i, a in enumerate(node.args[:4]) if i != callback]
-                        shown = ", ".join(ast.unparse(argument) for argument in arguments[:3])
-                        yield f"{path.stem}: {name}({shown})"
+                if isinstance(node, ast.Call) and (name := _call_name(node)) and node.args[1:]:
+                    has_callback = name.endswith(("subscription", "service"))
+                    arguments = [
+                        ast.unparse(argument)
+                        for index, argument in enumerate(node.args[:4])
+                        if not (has_callback and index == 2)
+                    ]
+                    yield f"{path.stem}: {name}({', '.join(arguments[:3])})"
+
+
+def _call_name(node: ast.Call) -> str | None:
+    """Return the name of a call that CALLS lists, `resources.client` for one of NodeResources."""
+    if not isinstance(node.func, ast.Attribute):
+        return None
+    name = node.func.attr
+    if ast.unparse(node.func.value) == "resources":
+        name = f"resources.{name}"
+    return name if name in CALLS else None
 
 
 def _require_equal(documented: dict[str, list[dict[str, str]]], declared: set[str]) -> None:
