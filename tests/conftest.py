@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,14 @@ class SkipWatch:
             terminalreporter.section(f"skipped although {REQUIRE_ROS}=1: this run fails", red=True)
             for nodeid in self.skipped:
                 terminalreporter.line(nodeid)
+
+
+@pytest.fixture(autouse=True)
+def ros_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of ROS for each test: an emergency stop outlives its node, but not its test."""
+    home = tmp_path_factory.mktemp("ros_home")
+    monkeypatch.setenv("ROS_HOME", str(home))
+    return home
 
 
 def missing_ros() -> str | None:

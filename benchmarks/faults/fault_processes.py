@@ -12,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -463,7 +464,10 @@ def _try(fault: Callable[[Trial], None], setup: Setup, tally: Tally, seed: tuple
     for _ in range(MAX_ATTEMPTS):
         trial = Trial(setup, tally, np.random.default_rng(seed))
         try:
-            fault(trial)
+            # An emergency stop outlives its node, but must not reach the next trial.
+            with tempfile.TemporaryDirectory() as ros_home:
+                os.environ["ROS_HOME"] = ros_home
+                fault(trial)
             return
         except UndecidedError:
             tally.num_undecided += 1

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,9 @@ def own_environment(*, confined: bool = False) -> Iterator[None]:
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    with claim:
+    # An emergency stop of a demonstration is not one of the robot's own node of that name.
+    with claim, tempfile.TemporaryDirectory() as ros_home:
+        os.environ["ROS_HOME"] = ros_home
         for name, value in defaults.items():
             os.environ.setdefault(name, value)
         if confined:

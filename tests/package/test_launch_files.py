@@ -121,7 +121,8 @@ def ament_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs.mkdir(parents=True)
     for program in ("policy_node", "learner_node", "sim_robot_node", "bag_recorder"):
         (programs / program).write_text(
-            f"#!{sys.executable}\nfrom sac_ros.nodes import executables\nexecutables.{program}()\n"
+            f"#!{sys.executable}\n"
+            f"from sac_ros.nodes.process import executables\nexecutables.{program}()\n"
         )
         (programs / program).chmod(0o755)
     prefixes = [str(prefix), os.environ.get("AMENT_PREFIX_PATH") or sys.prefix]

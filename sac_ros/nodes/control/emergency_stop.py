@@ -4,18 +4,32 @@ from collections.abc import Callable
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS, SENSOR_QOS
+from sac_ros.nodes.control.emergency_stop_record import EmergencyStopRecord
+from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
 
-# No subscription hears both a best-effort publisher and what was latched before it came. A
-# publisher that only one of the two can hear warns of the other; it is heard all the same.
-HEARING_QOS = (LATCHED_QOS, SENSOR_QOS)
+ESTOP_TOPIC = "estop"
+BUTTON_DEPTH = 1000
+"""Messages that wait while the node is busy. A press is an event: what comes after it, on the same
+topic or in a flood, must not take its place."""
+# No subscription hears a best-effort publisher, a reliable one without losses, and what was latched
+# before it came. A publisher warns of those that cannot hear it; the others do.
+HEARING_QOS = (
+    QoSProfile(
+        depth=BUTTON_DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    ),
+    QoSProfile(depth=BUTTON_DEPTH, reliability=ReliabilityPolicy.RELIABLE),
+    QoSProfile(depth=BUTTON_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT),
+)
 
 
 class EmergencyStop:
-    """Latched from the node's start to its end, whatever lifecycle state it is in.
+    """Latched until it is reset: in every lifecycle state, and over the end of the process.
 
     `true` on topic `estop`, whoever sends it and with whatever QoS, and service `~/estop` set it;
     service `~/reset_estop` clears it, `false` on the topic does not. `~/estopped` says how it is.
@@ -25,19 +39,29 @@ class EmergencyStop:
         self, node: Node, *, on_set: Callable[[str], None], on_reset: Callable[[], None]
     ) -> None:
         """Offer topics and services; the callbacks run when the state changes."""
-        self.reason: str | None = None
         self._node = node
         self._on_set = on_set
         self._on_reset = on_reset
+        name = node.get_fully_qualified_name()
+        self._how_to_reset = (
+            f"when the robot is safe: ros2 service call {name}/reset_estop std_srvs/srv/Trigger"
+        )
+        self._record = EmergencyStopRecord(name, lambda text: _log_error(node, text))
+        self.reason: str | None = self._record.read()
         self._state = node.create_publisher(Bool, "~/estopped", LATCHED_QOS)
-        self._state.publish(Bool(data=False))
+        self._state.publish(Bool(data=self.reason is not None))
+        if self.reason is not None:
+            node.get_logger().error(
+                f"emergency stop, still set from before ({self._record.path}): {self.reason};"
+                f" {self._how_to_reset}"
+            )
         for qos in HEARING_QOS:
             node.create_subscription(
                 Bool,
-                "estop",
+                ESTOP_TOPIC,
                 self._on_message,
                 qos,
-                # One of the two never matches, which is no news.
+                # Some of them never match, which is no news.
                 event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             )
         node.create_service(Trigger, "~/estop", self._on_call)
@@ -51,9 +75,9 @@ class EmergencyStop:
         # The robot first, then those who want to know.
         self._on_set(reason)
         self._state.publish(Bool(data=True))
+        self._record.keep(reason)
         self._node.get_logger().error(
-            f"emergency stop: {reason}; when all is well: ros2 service call"
-            f" {self._node.get_fully_qualified_name()}/reset_estop std_srvs/srv/Trigger"
+            f"emergency stop: {reason}; kept in {self._record.path}; {self._how_to_reset}"
         )
 
     def _on_message(self, message: Bool) -> None:
@@ -75,6 +99,11 @@ class EmergencyStop:
         response.message = f"cleared: {self.reason}"
         self._node.get_logger().warning(f"emergency stop cleared; it was: {self.reason}")
         self.reason = None
+        self._record.forget()
         self._state.publish(Bool(data=False))
         self._on_reset()
         return response
+
+
+def _log_error(node: Node, text: str) -> None:
+    node.get_logger().error(text)

@@ -18,13 +18,18 @@ from std_srvs.srv import Trigger
 from sac_ros.errors import InputError
 from sac_ros.nodes.control.control_phases import Phase
 from sac_ros.nodes.control.control_time import ControlTime
-from sac_ros.nodes.control.emergency_stop import EmergencyStop
+from sac_ros.nodes.control.emergency_stop import ESTOP_TOPIC, EmergencyStop
 from sac_ros.nodes.control.intervention import InterventionError
 from sac_ros.nodes.control.policy_node_health import NodeHealth
 from sac_ros.nodes.control.policy_parameters import PARAMETERS, read_policy_parameters
-from sac_ros.nodes.control.robot_connections import RobotConnections, connect
+from sac_ros.nodes.control.robot_connections import (
+    INTERVENTION_TOPIC,
+    RobotConnections,
+    connect,
+)
 from sac_ros.nodes.health.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.health.gc_pauses import GcPauses
+from sac_ros.nodes.health.topic_types import TopicTypes
 from sac_ros.nodes.messages.command_message import CommandMessageError, command_from_message
 from sac_ros.nodes.messages.message_conversion import command_message
 from sac_ros.nodes.messages.message_stamp import stamp_s
@@ -62,6 +67,8 @@ class PolicyNode(LifecycleNode):
         self._collection = GcSchedule()
         self._has_commanded = False  # in the control step that is under way
         self._control_time = ControlTime(self)
+        self._types = TopicTypes(self, self.warn)
+        self._types.expect({ESTOP_TOPIC: "std_msgs/msg/Bool"})
         self._emergency_stop = EmergencyStop(
             self, on_set=self._on_emergency_stop, on_reset=self._on_emergency_reset
         )
@@ -85,7 +92,7 @@ class PolicyNode(LifecycleNode):
         if self._emergency_stop.reason is not None:
             self.get_logger().error(
                 f"cannot activate: emergency stop ({self._emergency_stop.reason}); call"
-                " ~/reset_estop first"
+                f" {self.get_fully_qualified_name()}/reset_estop first, then activate"
             )
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)
@@ -123,6 +130,11 @@ class PolicyNode(LifecycleNode):
         self.stop_robot()
         self._disconnect()
         return super().on_error(state)
+
+    @property
+    def is_emergency_stopped(self) -> bool:
+        """Say whether an emergency stop forbids to activate the node."""
+        return self._emergency_stop.reason is not None
 
     def stop_robot(self) -> None:
         """Cancel the ticks and publish the last command, while publishing is still possible."""
@@ -182,7 +194,8 @@ class PolicyNode(LifecycleNode):
             self.warn(f"in shadow; would stop: {reason}")
             return
         self.get_logger().warning(f"stopping: {reason}")
-        self.trigger_deactivate()
+        if self.trigger_deactivate() != TransitionCallbackReturn.SUCCESS:
+            self.fault(f"could not leave the active state to stop: {reason}")
 
     def fault(self, reason: str) -> None:
         """Stop until somebody has looked at it."""
@@ -324,12 +337,14 @@ class PolicyNode(LifecycleNode):
             )
             if parameters.realtime_priority:
                 take_realtime_priority(parameters.realtime_priority)
+            self._types.expect(_heard_types(connections))
+            health = NodeHealth(connections, self._emergency_stop, self._garbage, self._types)
             DiagnosticsPublisher(
                 self,
                 resources,
                 hardware_id=connections.task.name,
                 period_s=parameters.diagnostics_period_s,
-                diagnose=NodeHealth(connections, self._emergency_stop, self._garbage).diagnose,
+                diagnose=health.diagnose,
             )
             self._parameter_guard.apply_changes(
                 "intervention_timeout_s", connections.intervention.set_timeout
@@ -344,7 +359,14 @@ class PolicyNode(LifecycleNode):
         )
 
     def _disconnect(self) -> None:
+        if self._connections is not None:
+            self._types.forget(_heard_types(self._connections))
         self._connections = None
         if self._resources is not None:
             resources, self._resources = self._resources, None
             resources.close()
+
+
+def _heard_types(connections: RobotConnections) -> dict[str, str]:
+    """Return the topics that the node listens to while it is configured, with their types."""
+    return {INTERVENTION_TOPIC: connections.task.action.type, **connections.readings.topic_types}

@@ -22,6 +22,7 @@ from sac_ros.nodes.health.statuses import (
     readings_status,
     stop_status,
 )
+from sac_ros.nodes.health.topic_types import TopicTypes
 from sac_ros.policy.training_range import TrainingRange
 
 
@@ -33,8 +34,10 @@ class NodeHealth:
         connections: RobotConnections,
         emergency_stop: EmergencyStop,
         garbage: GcPauses,
+        types: TopicTypes,
     ) -> None:
         self._connections = connections
+        self._types = types
         self._garbage = garbage
         self._emergency_stop = emergency_stop
         self._training = TrainingRange(connections.policy.contract)
@@ -51,7 +54,9 @@ class NodeHealth:
         identity = [self._policy(), self._learner()]
         if not connections.commands.is_activated:
             connections.statistics.report()
-            status = stop_status(self._emergency_stop.reason, None, "inactive")
+            status = stop_status(
+                self._emergency_stop.reason, None, "inactive", wrong_types=self._types.wrong
+            )
             return [status, *identity]
         cycle, now_s = connections.cycle, time.monotonic()
         report = connections.statistics.report()
@@ -59,7 +64,13 @@ class NodeHealth:
         num_refused = sum(connections.readings.num_refused.values())
         has_all = connections.readings.problem(now_s) is None
         statuses = [
-            stop_status(self._emergency_stop.reason, cycle.trouble, cycle.phase.name.lower()),
+            stop_status(
+                self._emergency_stop.reason,
+                cycle.trouble,
+                cycle.phase.name.lower(),
+                cycle.waits_for,
+                self._types.wrong,
+            ),
             readings_status(
                 connections.task,
                 connections.readings.ages_s(now_s),

@@ -257,7 +257,15 @@ PARAMETERS = (
     Parameter(
         "autostart",
         False,
-        "Configure and activate without a lifecycle manager; a failure ends the process.",
+        "Configure and activate without a lifecycle manager; a failure ends the process, but for an"
+        " emergency stop that is set: then the node stays inactive.",
+        is_fixed=True,
+    ),
+    Parameter(
+        "stop_with_parent",
+        False,
+        "Send the last command and end when the process that started this one has ended, as"
+        " ros2 launch does on SIGTERM without ending its nodes.",
         is_fixed=True,
     ),
 )

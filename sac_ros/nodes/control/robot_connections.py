@@ -32,6 +32,7 @@ from sac_ros.task.joint_limit import JointLimit
 from sac_ros.task.task_spec import TaskSpec, load_task
 
 SHADOW_TOPIC = "~/shadow_action"
+INTERVENTION_TOPIC = "~/intervention"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,7 @@ def connect(
     )
     # Of the command's own type: what moves the robot by hand today only has to be remapped.
     resources.subscription(
-        message_class(task.action.type), "~/intervention", on_intervention, SENSOR_QOS
+        message_class(task.action.type), INTERVENTION_TOPIC, on_intervention, SENSOR_QOS
     )
     readings.hindrance = DescriptionListener(
         node,

@@ -3,7 +3,7 @@
 The names, levels and the way one status is made of several are those of diagnostic_updater.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -218,13 +218,22 @@ def policy_values(robot: PolicyStatus) -> dict[str, object]:
     }
 
 
-def stop_status(estop: str | None, trouble: str | None, phase: str) -> Status:
-    """Say whether the policy is in control, and if not, why."""
+def stop_status(
+    estop: str | None,
+    trouble: str | None,
+    phase: str,
+    waits_for: str | None = None,
+    wrong_types: Sequence[str] = (),
+) -> Status:
+    """Say whether the policy is in control, and if not, why; `waits_for` of a silent node."""
     level, message = worst(
         (estop is not None, Level.ERROR, f"emergency stop: {estop}"),
         (trouble is not None, Level.ERROR, f"fault reaction: {trouble}"),
+        (bool(wrong_types), Level.ERROR, "; ".join(wrong_types)),
+        (waits_for is not None, Level.WARN, f"{phase}: waits for {waits_for}"),
     )
-    return Status("state", level, message or phase, {"phase": phase, "trouble": trouble or ""})
+    values = {"phase": phase, "trouble": trouble or "", "waits for": waits_for or ""}
+    return Status("state", level, message or phase, values)
 
 
 def worst(*findings: tuple[bool, Level, str]) -> tuple[Level, str]:

@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+from sac_ros.nodes.process.stop_signals import STOP_SIGNALS
+
 INSTALL_ADVICE = {
     "torch": "pip install 'sac_ros[sim]'",
     "safetensors": "pip install 'sac_ros[sim]'",
@@ -59,7 +61,7 @@ def _run(program: str, module: str) -> None:
         status = 2
     # Launch and the terminal may each send one, and Python lets go of our handlers while it ends:
     # without this, the second would make a clean end look like a crash.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 

@@ -1,9 +1,7 @@
 """How every node of this package runs as a process: executor, signals, exit status, --help."""
 
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Protocol
 
 import rclpy
@@ -14,6 +12,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from sac_ros.errors import InputError
 from sac_ros.nodes.process.parameter_table import refuse_damaged_parameter_files
+from sac_ros.nodes.process.stop_signals import StopRequest
 from sac_ros.nodes.process.transport import avoid_shared_memory
 
 # Long enough to cost nothing, short enough that Ctrl-C is felt at once.
@@ -58,22 +57,6 @@ class StandaloneNode(Node):
 
     def finish(self) -> None:
         """Do what must happen while publishing is still possible."""
-
-
-class StopRequest:
-    """Set by SIGINT and SIGTERM; the spinning loop looks at it between callbacks.
-
-    rclpy's own handlers shut the context down at once, after which nothing can be published any
-    more: not even the command that stops the robot.
-    """
-
-    def __init__(self) -> None:
-        self.is_set = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._record)
-
-    def _record(self, number: int, frame: FrameType | None) -> None:
-        self.is_set = True
 
 
 def run_process(make_process: Callable[[], NodeProcess]) -> int:

@@ -133,7 +133,18 @@ def test_node_goes_through_its_whole_life_twice(robot: Robot, policy: Path, log:
 
 
 @pytest.mark.distro
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,  # the terminal, or its ssh session, is closed
+        signal.SIGQUIT,
+        signal.SIGTSTP,  # Ctrl-Z
+        signal.SIGUSR1,
+        signal.SIGRTMIN,
+    ],
+)
 def test_signal_sends_the_safe_command_on_the_way_out(
     robot: Robot, policy: Path, log: Path, number: signal.Signals
 ) -> None:

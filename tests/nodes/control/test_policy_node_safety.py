@@ -10,14 +10,17 @@ pytest.importorskip("rclpy")
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
+from linear_policy import write_linear_policy
 from pendulum_robot import HALF_FORCE_N, Robot, started
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_processes import NodeProcess
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
+from sac_ros.task.task_spec import load_task
 
 pytestmark = pytest.mark.ros
 
@@ -216,3 +219,37 @@ def test_diagnostics_of_an_inactive_node_are_calm(robot: Robot, policy: Path, lo
         assert robot.observer.change_state(Transition.TRANSITION_CONFIGURE)
         diagnosis.wait_silently_for("state", 0)
         assert set(diagnosis.levels.values()) == {0}
+
+
+@pytest.mark.parametrize("way", ["deactivate", "estop", "SIGTERM"])
+def test_arm_that_the_node_only_watches_stays_where_it_is(
+    robot: Robot, tmp_path: Path, log: Path, way: str
+) -> None:
+    arm = load_task("two_joint_arm")
+    policy = write_linear_policy(tmp_path / "arm.onnx", arm, np.zeros((2, arm.obs_dim)))
+    states = robot.observer.node.create_publisher(JointState, "joint_states", 10)
+
+    def send_positions() -> None:
+        # Its driver has no velocities, so the node waits.
+        states.publish(JointState(name=["shoulder", "elbow"], position=[2.0, 2.0]))
+        robot.observer.spin_for(0.02)
+
+    with started(policy, log) as node:
+        robot.observer.wait_until_active()
+        robot.wait_for_connection()
+        for _ in range(60):
+            send_positions()
+        assert robot.commands == []
+        robot.observer.wait_for_output(node, "waiting, no command sent yet")
+        send_positions()
+        if way == "deactivate":
+            assert robot.observer.change_state(Transition.TRANSITION_DEACTIVATE)
+        elif way == "SIGTERM":
+            node.stop()
+        else:
+            robot.observer.call(Trigger, "policy_node/estop", Trigger.Request())
+            send_positions()
+        robot.observer.spin_for(0.3)
+        # A reaction ramps on from there; to begin with zero would be the jump.
+        assert all(min(command) > 1.9 for command in robot.commands[:1]), robot.commands
+        assert robot.commands or "is not known" in node.output
