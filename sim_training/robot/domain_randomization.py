@@ -45,6 +45,8 @@ class DomainRandomization:
     and on other sensor values in their unit; orientations have no noise."""
     push_force_n: Range = (0.0, 0.0)
     """Maximum force of the random pushes in an episode, in N."""
+    command_stall_s: Range = (0.0, 0.0)
+    """Longest scheduling stall in an episode, in s; the actuators hold the last command."""
 
     def __post_init__(self) -> None:
         """Raise ValueError, with the field's name, for an invalid range."""

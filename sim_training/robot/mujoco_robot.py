@@ -14,6 +14,7 @@ from gymnasium.envs.mujoco import MujocoEnv
 from numpy.typing import NDArray
 
 from sac_ros.task.task_spec import TaskError, TaskSpec
+from sim_training.robot.command_stalls import CommandStalls
 from sim_training.robot.model_actuators import find_actuators
 from sim_training.robot.model_sensors import find_sensors
 from sim_training.robot.mujoco_warnings import without_deprecation_warnings
@@ -58,10 +59,13 @@ class MujocoRobot:
         # Delayed commands, one entry per physics step.
         self._delay_line: deque[NDArray[np.float64]] = deque()
         self._command = self._safe_command = np.array(task.action.safe_command)
+        # The newest command is not yet in force while commands are stalled.
+        self._newest_command = self._command
         # Delayed sensor values, one entry per physics step.
         self._sensor_line: deque[_State] = deque()
         self._late_state: _State | None = None
         self._pushes: Pushes | None = None
+        self._stalls: CommandStalls | None = None
         self._noise_rng = np.random.default_rng(0)
         one_dof = [
             index
@@ -90,7 +94,7 @@ class MujocoRobot:
 
     def reset(self, rng: np.random.Generator) -> None:
         """Move the robot to a new start pose; it is at rest, except for the task's reset noise."""
-        self._command = self._safe_command
+        self._command = self._newest_command = self._safe_command
         changes = self._perturbation
         delay = changes.command_delay_steps * self.steps_per_control
         delay += round(changes.command_delay_s / self.timestep_s)
@@ -102,6 +106,9 @@ class MujocoRobot:
         self._sensor_line = deque([self._true_state()] * delay)
         pushes = Pushes(self.model, self.data, changes.push_force_n, rng)
         self._pushes = pushes if changes.push_force_n > 0.0 else None
+        self._stalls = None
+        if changes.command_stall_s > 0.0:
+            self._stalls = CommandStalls(changes.command_stall_s, self.timestep_s, rng)
 
     def _go_to_start(self, rng: np.random.Generator) -> None:
         if self._env is not None:
@@ -121,10 +128,12 @@ class MujocoRobot:
 
     def set_command(self, command: NDArray[np.float64]) -> None:
         """Set the command [A], in the task's unit, for the next physics steps (after its delay)."""
-        self._command = command
+        self._newest_command = command
 
     def step(self) -> None:
         """Advance by one physics step."""
+        if self._stalls is None or not self._stalls.step():
+            self._command = self._newest_command
         self._delay_line.append(self._command)
         actuators = self.actuators
         self.data.ctrl[actuators.indices] = self._delay_line.popleft() / actuators.units

@@ -35,12 +35,15 @@ class Perturbation:
     and on other sensor values in their unit; orientations have no noise."""
     push_force_n: float = 0.0
     """Maximum force, in N, of random pushes on random bodies: 0.1 s long, every 2 s on average."""
+    command_stall_s: float = 0.0
+    """Longest scheduling stall, in s: every 2 s on average, no command takes effect for up to this
+    long, and the actuators hold the last one."""
 
     def __post_init__(self) -> None:
         """Raise ValueError, with the field's name, for a value out of range."""
         for name in (
             "gravity", "friction", "joint_damping", "observation_noise", "command_delay_s",
-            "observation_delay_s", "push_force_n",
+            "observation_delay_s", "push_force_n", "command_stall_s",
         ):  # fmt: skip
             self._refuse_unless(getattr(self, name) >= 0.0, name, "at least 0")
         for name in ("body_mass", "actuator_gain", "joint_range"):

@@ -87,6 +87,13 @@ PERTURBATION_PARAMETERS = (
     Parameter(
         "push_force_n", 0.0, "Maximum force in N of random pushes, each 0.1 s long.", (0.0, 1e6)
     ),
+    Parameter(
+        "command_stall_s",
+        0.0,
+        "Longest scheduling stall in s: every 2 s on average, no command takes effect for up to"
+        " this long, and the actuators hold the last one.",
+        (0.0, 10.0),
+    ),
 )
 PARAMETERS = (
     Parameter("task", "", "Task name, or path of a task .yaml."),
