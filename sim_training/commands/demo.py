@@ -1,39 +1,29 @@
 """`sac-ros demo`: train, export, and run the policy over ROS 2 against a MuJoCo robot."""
 
-import csv
-import json
-import shutil
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
 
 from rich.console import Console
-from rich.table import Table
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.task.package_share import package_share
-from sim_training.commands import train
-from sim_training.demos.demo_nodes import (
-    DemoError,
-    last_line,
-    node_process,
-    own_environment,
-    require_rclpy,
-)
+from sac_ros.task.task_spec import load_task
+from sim_training.demos.demo_nodes import ended_by_sigterm, own_environment, require_rclpy
+from sim_training.demos.figures import plot_training
+from sim_training.demos.pendulum_policy import TASK, demo_folder, train_pendulum
+from sim_training.demos.robot_session import Measured, SimulatedRobot, measure_policy
+from sim_training.demos.summary import results_table, write_summary
 from sim_training.evaluation.policy_evaluation import evaluate_policy
+from sim_training.robot.perturbation import NOMINAL, Perturbation
 from sim_training.terminal.options import parse_options
 from sim_training.training.run_folder import RunFolder
 
-TASK = "inverted_pendulum"
-CONTROL_PERIOD_S = 0.04
-MAX_STEPS = 12_000
 SIMULATION_EPISODES = 10
 SOLVED_RETURN = 950.0
-"""Of 1000; what every episode over ROS must reach."""
-STEP_TIMEOUT_S = 20.0
+"""Of 1000; every episode over ROS must reach it."""
+STALLING_ROBOT = Perturbation(command_stall_s=0.2)
+"""The robot to train on: a busy machine holds commands up, and a policy can learn to expect it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,35 +31,18 @@ class DemoOptions:
     """What a person types."""
 
     out: Path = Path("runs/demo")
-    """Folder for the run, the plot and summary.json; an earlier demo in it is replaced."""
-    episodes: int = 5
+    """Folder for the run, the plot, the film and summary.json; replaces an earlier demo in it."""
+    episodes: int = 2
     """Episodes over ROS 2, in real time: 40 s each."""
     seed: int = 1
-    """Of the training."""
+    """Of the training and of the robot's start poses."""
+    training: Path | None = None
+    """Run folder of an earlier demo, such as runs/demo/training: run its policy, train nothing."""
 
     def __post_init__(self) -> None:
-        """Refuse a count that is none."""
+        """Refuse a demo without episodes."""
         if self.episodes < 1:
             raise ValueError(f"episodes must be at least 1, got {self.episodes}")
-
-
-class Spread(TypedDict, total=False):
-    """Count, mean and percentiles, as the episode recorder writes them."""
-
-    count: int
-    mean: float
-    p50: float
-    p99: float
-    max: float
-
-
-class Recording(TypedDict):
-    """What the episode recorder writes."""
-
-    returns_over_ros: list[float]
-    lost_transitions: int
-    control_period_s: Spread
-    latency_ms: Spread
 
 
 def main(argv: Sequence[str]) -> int:
@@ -80,15 +53,21 @@ def main(argv: Sequence[str]) -> int:
         prog="sac-ros demo",
         description="Train inverted_pendulum from scratch, export it, and run it over ROS 2.",
     )
-    began_s = time.monotonic()
-    console = Console()
-    folder = RunFolder(options.out / "training")
-    # Before the training, so that a missing rclpy is not found out after it.
+    # Before the training, so that a missing rclpy is found out at once.
     require_rclpy()
-    if folder.has_checkpoint:
-        shutil.rmtree(folder.path)
-    console.rule("1  train in MuJoCo")
-    _train(folder, options.seed)
+    results = ("over_ros",) if options.training else ("training", "over_ros")
+    with ended_by_sigterm(), demo_folder(options.out, results):
+        return _run(options, Console())
+
+
+def _run(options: DemoOptions, console: Console) -> int:
+    began_s = time.monotonic()
+    folder = RunFolder(options.training or options.out / "training")
+    if options.training is None:
+        console.rule("1  train in MuJoCo, on a robot whose commands stall for up to 0.2 s")
+        train_pendulum(folder, seed=options.seed, robot=STALLING_ROBOT)
+    else:
+        console.rule(f"1  no training: the policy of {folder.path}")
     console.rule("2  the exported policy in simulation")
     returns = evaluate_policy(
         OnnxPolicy.load(folder.policy), num_episodes=SIMULATION_EPISODES, seed=options.seed
@@ -96,148 +75,73 @@ def main(argv: Sequence[str]) -> int:
     return_in_simulation = sum(returns) / len(returns)
     console.print(f"mean return of {len(returns)} episodes: {return_in_simulation:.1f}")
     console.rule(f"3  the same policy over ROS 2, {options.episodes} episodes in real time")
-    recording = _run_over_ros(folder.policy, options, console)
+    measured = _run_over_ros(folder.policy, options, console)
     plot = options.out / "learning_curve.png"
-    _plot(folder.progress_csv, recording["returns_over_ros"], plot)
+    plot_training(folder.progress_csv, measured.returns, plot, title=f"{TASK}, SAC from scratch")
     summary = {
         "task": TASK,
         "return_in_simulation": return_in_simulation,
-        "returns_over_ros": recording["returns_over_ros"],
-        "control_period_s": recording["control_period_s"]["mean"],
-        "control_period_p99_s": recording["control_period_s"]["p99"],
-        "latency_ms": recording["latency_ms"]["p50"],
-        "latency_p99_ms": recording["latency_ms"]["p99"],
-        "lost_transitions": recording["lost_transitions"],
+        "returns_over_ros": list(measured.returns),
+        "control_period_s": measured.period_mean_s,
+        "control_period_p99_s": measured.period_p99_s,
+        "latency_ms": measured.latency_p50_ms,
+        "latency_p99_ms": measured.latency_p99_ms,
+        "lost_transitions": measured.num_lost,
+        "broken_episodes": measured.num_broken,
         "wall_s": time.monotonic() - began_s,
     }
     path = options.out / "summary.json"
-    path.write_text(json.dumps(summary, indent=2) + "\n")
-    console.print(_table(summary))
-    console.print(f"learning curve: {plot}\nfigures: {path}\npolicy: {folder.policy}")
-    unsolved = [value for value in recording["returns_over_ros"] if value < SOLVED_RETURN]
+    write_summary(path, summary)
+    console.print(
+        results_table(
+            f"{TASK}: from simulation to ROS 2",
+            _rows(measured, return_in_simulation, time.monotonic() - began_s),
+        )
+    )
+    console.print(f"learning curve: {plot}\nsummary: {path}\npolicy: {folder.policy}")
+    unsolved = [value for value in measured.returns if value < SOLVED_RETURN]
     if unsolved:
         console.print(f"not solved over ROS: returns {unsolved} are below {SOLVED_RETURN}")
     return 1 if unsolved else 0
 
 
-def _train(folder: RunFolder, seed: int) -> None:
-    config = package_share() / "config" / "demo.yaml"
-    train.main(
-        [
-            *("--task", TASK, "--config", str(config), "--seed", str(seed)),
-            *("--steps", str(MAX_STEPS), "--eval-every", "500", "--stop-at-return", "1000"),
-            *("--out", str(folder.path)),
-            "--no-compiled",  # networks this small are trained before a compiler is done
-        ]
-    )
+def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Measured:
+    robot = SimulatedRobot(task=TASK, perturbation=NOMINAL, real_time_factor=1.0, seed=options.seed)
+    with own_environment(), console.status("starting robot and policy") as status:
+        began_s = time.monotonic()
+        num_said = 0
 
-
-def _run_over_ros(policy: Path, options: DemoOptions, console: Console) -> Recording:
-    """Start robot, policy node and recorder as processes; return what the recorder measured."""
-    output = options.out / "recording.json"
-    output.unlink(missing_ok=True)
-    logs = options.out / "log"
-    logs.mkdir(exist_ok=True)
-    with ExitStack() as stack:
-        stack.enter_context(own_environment())
-        recorder = stack.enter_context(
-            node_process(
-                "episode_recorder",
-                logs,
-                f"episodes:={options.episodes}",
-                f"output:={output}",
-                f"timeout_s:={STEP_TIMEOUT_S}",
+        def say(returns: tuple[float, ...]) -> None:
+            nonlocal num_said
+            for number in range(num_said, len(returns)):
+                console.print(f"episode {number + 1}: return {returns[number]:.0f}")
+            num_said = len(returns)
+            status.update(
+                f"episode {num_said + 1} of {options.episodes}, {time.monotonic() - began_s:.0f} s"
             )
+
+        return measure_policy(
+            policy,
+            robot,
+            num_episodes=options.episodes,
+            folder=options.out / "over_ros",
+            say=say,
         )
-        others = [
-            stack.enter_context(node_process("sim_robot_node", logs, f"task:={TASK}")),
-            stack.enter_context(
-                node_process(
-                    "policy_node",
-                    logs,
-                    f"policy:={policy}",
-                    f"task:={TASK}",
-                    "act_on:=observation",
-                    "run:=episodes",
-                    "autostart:=true",
-                    # A simulation that stumbles is no robot whose messages are held up.
-                    "use_sim_time:=true",
-                )
-            ),
-        ]
-        with console.status("") as status:
-            began_s = time.monotonic()
-            while recorder.poll() is None:
-                time.sleep(0.2)
-                done = _read(output)["returns_over_ros"] if output.exists() else []
-                status.update(
-                    f"{time.monotonic() - began_s:.0f} s, returns so far:"
-                    f" {[round(value) for value in done]}"
-                )
-                if any(process.poll() is not None for process in others):
-                    break
-    if recorder.returncode != 0:
-        reason = last_line(logs, "policy_node", "sim_robot_node", "episode_recorder")
-        raise DemoError(f"the run over ROS failed: {reason}; logs are in {logs}")
-    return _read(output)
 
 
-def _read(path: Path) -> Recording:
-    return cast(Recording, json.loads(path.read_text()))
-
-
-def _table(summary: dict[str, object]) -> Table:
-    table = Table(title=f"{TASK}: from simulation to ROS 2")
-    table.add_column("")
-    table.add_column("measured", justify="right")
-    table.add_column("wanted", justify="right")
-    returns = cast(list[float], summary["returns_over_ros"])
-    rows = (
-        ("return in simulation", f"{summary['return_in_simulation']:.1f}", "1000"),
-        ("return over ROS, each episode", ", ".join(f"{r:.0f}" for r in returns), "≥ 950"),
-        ("control period, mean", f"{summary['control_period_s']:.5f} s", f"{CONTROL_PERIOD_S} s"),
-        ("control period, 99 %", f"{summary['control_period_p99_s']:.5f} s", ""),
-        ("sensor out to command out, median", f"{summary['latency_ms']:.2f} ms", ""),
-        ("sensor out to command out, 99 %", f"{summary['latency_p99_ms']:.2f} ms", ""),
-        ("lost transitions", str(summary["lost_transitions"]), "0"),
-        ("whole demo", f"{summary['wall_s']:.0f} s", ""),
-    )
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _plot(progress_csv: Path, returns_over_ros: list[float], path: Path) -> None:
-    """Draw the evaluations in simulation, and beside them the returns over ROS."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with progress_csv.open() as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    steps = [row["step"] for row in rows]
-    figure, axes = pyplot.subplots(figsize=(7.0, 4.0), layout="constrained")
-    axes.errorbar(
-        steps,
-        [row["return_mean"] for row in rows],
-        yerr=[row["return_std"] for row in rows],
-        marker="o",
-        capsize=3,
-        label="evaluation in simulation, mean ± std of 10 episodes",
-    )
-    after = steps[-1] * 1.04
-    axes.scatter(
-        [after] * len(returns_over_ros),
-        returns_over_ros,
-        marker="_",
-        s=300,
-        color="tab:red",
-        label="the exported policy over ROS 2, each episode",
-        zorder=3,
-    )
-    axes.set(xlabel="environment steps", ylabel="return", title=f"{TASK}, SAC from scratch")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+def _rows(
+    measured: Measured, return_in_simulation: float, wall_s: float
+) -> list[tuple[str, str, str]]:
+    returns = ", ".join(f"{value:.0f}" for value in measured.returns)
+    period_s = load_task(TASK).control_period_s
+    return [
+        ("return in simulation", f"{return_in_simulation:.1f}", "1000"),
+        ("return over ROS, each episode", returns, f"≥ {SOLVED_RETURN:.0f}"),
+        ("control period, mean", f"{measured.period_mean_s:.5f} s", f"{period_s} s"),
+        ("control period, 99 %", f"{measured.period_p99_s:.5f} s", ""),
+        ("sensor out to command out, median", f"{measured.latency_p50_ms:.2f} ms", ""),
+        ("sensor out to command out, 99 %", f"{measured.latency_p99_ms:.2f} ms", ""),
+        ("lost transitions", str(measured.num_lost), "0"),
+        ("interrupted episodes", str(measured.num_broken), "0"),
+        ("whole demo", f"{wall_s:.0f} s", ""),
+    ]

@@ -1,4 +1,4 @@
-"""What a demonstration needs of ROS 2: nodes as processes, in a domain of their own."""
+"""The ROS 2 nodes of a demonstration: each a process, all in a domain of their own."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from sac_ros.errors import InputError
 from sim_training.demos.ros_domain import DEMO_DOMAINS, claim_domain
@@ -18,7 +19,7 @@ class DemoError(InputError):
 
 
 def require_rclpy() -> None:
-    """Raise DemoError now rather than after a training."""
+    """Raise DemoError before a training rather than after it."""
     probe = "import rclpy"
     if subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode != 0:
         raise DemoError(
@@ -27,16 +28,34 @@ def require_rclpy() -> None:
 
 
 @contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does: every node in it is then ended, too."""
+    previous = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+@contextmanager
 def node_process(program: str, logs: Path, *parameters: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of our nodes as a process, and end it with the block."""
-    start = f"from sac_ros.nodes.process.executables import {program}; {program}()"
+    # Even if this process is killed by kill -9, no node stays behind.
+    start = (
+        "from sim_training.terminal.exit_with_parent import exit_with_parent; exit_with_parent();"
+        f"from sac_ros.nodes.process.executables import {program}; {program}()"
+    )
     arguments = [item for parameter in parameters for item in ("-p", parameter)]
     with (logs / f"{program}.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", start, "--ros-args", *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
-            # Ctrl-C comes to us alone, so that the robot can be stopped before it goes.
+            # Ctrl-C reaches this process alone, which then ends policy and robot in order.
             start_new_session=True,
         )
         try:
@@ -55,7 +74,7 @@ def node_process(program: str, logs: Path, *parameters: str) -> Iterator[subproc
 def own_environment(*, confined: bool = False) -> Iterator[None]:
     """Keep the nodes on this machine, in a ROS domain of their own, unless told otherwise.
 
-    `confined`: on this machine in any case, because of what they are put through.
+    `confined`: on this machine whatever the environment says, because faults are injected.
     """
     domain, claim = claim_domain(DEMO_DOMAINS)
     defaults = {
@@ -75,11 +94,11 @@ def own_environment(*, confined: bool = False) -> Iterator[None]:
 
 
 def last_line(logs: Path, *programs: str) -> str:
-    """Return the last problem that one of these programs had, the first's before the others'."""
+    """Return the last problem in the first of these programs' logs that has one."""
     for program in programs:
         log = logs / f"{program}.log"
         lines = log.read_text().strip().splitlines() if log.exists() else []
         problems = [line for line in lines if "[INFO]" not in line]
         if problems:
             return problems[-1]
-    return "no node said why"
+    return "no node logged a reason"

@@ -1,6 +1,6 @@
-"""A session of learning on a simulated robot: robot, policy node and learner as processes over DDS.
+"""A simulated robot and its policy, with or without a learner, as processes over DDS.
 
-Shared by the demonstration and the benchmark; nothing in it knows what is being shown.
+Shared by the demonstrations and the benchmark of fine-tuning.
 """
 
 import json
@@ -19,12 +19,16 @@ from sim_training.robot.perturbation import Perturbation
 POLL_S = 0.2
 SILENCE_S = 300.0
 """Without an episode for this long, something has failed."""
+STEP_TIMEOUT_S = 60.0
+"""Without a control step for this long, a measurement has failed."""
+JOINT_STATES = "joint_states.csv"
+"""Name of the file with the joint positions that were heard in a measurement."""
 ROBOT_PROGRAMS = ("policy_node", "learner_node", "sim_robot_node", "episode_recorder")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedRobot:
-    """The robot that a session is with."""
+    """The robot of a measurement or a learning session."""
 
     task: str
     perturbation: Perturbation
@@ -32,18 +36,26 @@ class SimulatedRobot:
     """Simulated seconds a second."""
     seed: int
     waits: bool = False
-    """Whether simulated time waits for commands and, in learning, for updates that are owed."""
+    """Whether simulated time waits for each command and, in learning, for the learner's updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a policy was measured to earn, most likely actions, over DDS."""
+    """Returns and timing of a policy over DDS, with its most likely actions."""
 
     returns: tuple[float, ...]
     num_lost: int
     """Transitions that the recorder did not hear."""
+    num_broken: int
+    """Episodes without a return: interrupted by a fault, or with a lost transition."""
+    period_mean_s: float
+    """Mean time between two commands."""
     period_p99_s: float
     """99th percentile of the time between two commands."""
+    latency_p50_ms: float
+    """Median time from the publication of an observation to that of its command."""
+    latency_p99_ms: float
+    """99th percentile of the same."""
     num_missed_ticks: int
     """Commands more than half a period late."""
 
@@ -54,25 +66,45 @@ class Measured:
 
 
 def measure_policy(
-    policy: Path, robot: SimulatedRobot, *, num_episodes: int, folder: Path
+    policy: Path,
+    robot: SimulatedRobot,
+    *,
+    num_episodes: int,
+    folder: Path,
+    say: Callable[[tuple[float, ...]], None] = lambda returns: None,
 ) -> Measured:
-    """Run whole episodes of one policy over DDS; raise DemoError if nothing comes."""
+    """Run whole episodes of one policy over DDS; raise DemoError if nothing comes.
+
+    `say` gets the returns so far, several times a second. The joint positions that were heard are
+    in folder/joint_states.csv.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    output = folder / "recording.json"
-    output.unlink(missing_ok=True)
+    output, joints = folder / "recording.json", folder / JOINT_STATES
+    for outdated in (output, joints):
+        outdated.unlink(missing_ok=True)
     with ExitStack() as stack:
         recorder = stack.enter_context(
             node_process(
                 "episode_recorder",
                 folder,
-                *(f"episodes:={num_episodes}", f"output:={output}", "timeout_s:=60.0"),
+                *(f"episodes:={num_episodes}", f"output:={output}", f"joint_states:={joints}"),
+                *(f"policy:={policy}", f"timeout_s:={STEP_TIMEOUT_S}"),
             )
         )
-        stack.enter_context(_robot(robot, folder))
-        stack.enter_context(node_process("policy_node", folder, *_policy(policy, robot)))
-        recorder.wait()
-    if recorder.returncode != 0:
-        raise DemoError(f"the measurement failed: {last_line(folder, *ROBOT_PROGRAMS)}; {folder}")
+        # The recorder first: an episode without its first step has no return.
+        _wait_for_log(folder / "episode_recorder.log", "listening", recorder.poll)
+        # The robot last: the policy waits for its reset service, and is heard by then.
+        others = (
+            stack.enter_context(node_process("policy_node", folder, *_policy(policy, robot))),
+            stack.enter_context(_robot(robot, folder)),
+        )
+        while recorder.poll() is None and all(process.poll() is None for process in others):
+            say(_read_recording(output).returns if output.exists() else ())
+            time.sleep(POLL_S)
+    if recorder.returncode != 0 or not output.exists():
+        raise DemoError(
+            f"the run over ROS failed: {last_line(folder, *ROBOT_PROGRAMS)}; logs are in {folder}"
+        )
     return _read_recording(output)
 
 
@@ -98,7 +130,7 @@ def learn_on_robot(
         learner_process = stack.enter_context(
             node_process("learner_node", folder, f"policy:={policy}", f"out:={out}", *learner)
         )
-        # First the learner: it loads for seconds, in which a fast robot does many steps.
+        # The learner first: it loads for seconds, in which a fast robot takes many steps.
         _wait_for_log(folder / "learner_node.log", "learning for task", learner_process.poll)
         parameters = ("learner:=learner_node", "action_mode:=sample", *policy_node)
         stack.enter_context(
@@ -125,12 +157,12 @@ def learn_on_robot(
                     f"learning stopped at {rows[-1].robot_steps if rows else 0} robot steps:"
                     f" {last_line(folder, *ROBOT_PROGRAMS)}; logs are in {folder}"
                 )
-    # Ended by now, and written.
+    # Complete: the recorder writes it before it ends.
     return rows, _read_recording(recording)
 
 
 def newest_policy(folder: Path, at_robot_steps: int, rows: list[EpisodeRow]) -> Path | None:
-    """Return the policy file that ran last by then; None if it is the one that came."""
+    """Return the policy file that ran last by then; None if it is the initial one."""
     versions = [row.policy for row in rows if row.robot_steps <= at_robot_steps]
     if not versions or versions[-1] == 0:
         return None
@@ -140,10 +172,15 @@ def newest_policy(folder: Path, at_robot_steps: int, rows: list[EpisodeRow]) -> 
 def _read_recording(path: Path) -> Measured:
     recording = json.loads(path.read_text())
     period = cast(dict[str, float], recording["control_period_s"])
+    latency = cast(dict[str, float], recording["latency_ms"])
     return Measured(
         returns=tuple(recording["returns_over_ros"]),
         num_lost=int(recording["lost_transitions"]),
+        num_broken=int(recording["broken_episodes"]),
+        period_mean_s=float(period.get("mean", 0.0)),
         period_p99_s=float(period.get("p99", 0.0)),
+        latency_p50_ms=float(latency.get("p50", 0.0)),
+        latency_p99_ms=float(latency.get("p99", 0.0)),
         num_missed_ticks=int(recording["missed_ticks"]),
     )
 
@@ -176,7 +213,7 @@ def _policy(policy: Path, robot: SimulatedRobot) -> tuple[str, ...]:
         "run:=episodes",
         "autostart:=true",
         "use_sim_time:=true",
-        # Of a simulation, the machine's pauses are no fault of a sensor.
+        # A stalled machine is not a failed sensor: the policy has to cope with late readings.
         f"max_age_s:={30.0 if robot.waits else 2.0}",
         f"seed:={robot.seed}",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray, String
 
 from sac_ros.atomic_write import replace_text
@@ -23,7 +24,8 @@ from sac_ros.nodes.process.parameter_table import (
     number,
     path,
 )
-from sac_ros.policy.contract import PolicyContract
+from sac_ros.nodes.recorders.joint_recording import JointRecording
+from sac_ros.policy.contract import PolicyContract, read_contract
 from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
 
@@ -36,6 +38,17 @@ LISTENING_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
 PARAMETERS = (
     Parameter("episodes", 5, "How many episodes to wait for.", (1, 1_000_000)),
     Parameter("output", "", "JSON file to write at the end."),
+    Parameter(
+        "policy",
+        "",
+        "Exported policy of the policy node, to listen to its topics from the first step on. Empty:"
+        " they are learned from the node's contract, after its first steps.",
+    ),
+    Parameter(
+        "joint_states",
+        "",
+        "CSV file for the joint positions of every JointState; written at the end. Empty: none.",
+    ),
     Parameter(
         "timeout_s",
         0.0,
@@ -140,8 +153,15 @@ class EpisodeRecorder(StandaloneNode):
         self.tally = EpisodeReturns()
         self._task: TaskSpec | None = None
         self._timing: CommandTiming | None = None
+        self._joints = JointRecording()
         self._last_heard_s = time.monotonic()
         self.create_subscription(String, "policy_node/contract", self._on_contract, LATCHED_QOS)
+
+    def start(self) -> None:
+        """Listen, if the policy is known already; raise PolicyMismatchError for a wrong file."""
+        policy = path(self, "policy")
+        if policy is not None:
+            self._listen(read_contract(policy).task)
 
     def is_done(self) -> bool:
         """Say whether all episodes have ended; raise InputError when nothing comes any more."""
@@ -171,6 +191,9 @@ class EpisodeRecorder(StandaloneNode):
     def finish(self) -> None:
         """Write what was measured, complete or not."""
         self._write()
+        joint_states = path(self, "joint_states")
+        if joint_states is not None:
+            self._joints.write(joint_states)
 
     def _write(self) -> None:
         """Write the summary to parameter `output`, if it names a file."""
@@ -182,19 +205,27 @@ class EpisodeRecorder(StandaloneNode):
 
     def _on_contract(self, message: String) -> None:
         """Learn from the policy node itself what to listen to."""
-        if self._task is not None:
-            return
-        self._task = PolicyContract.from_json(message.data).task
-        self._timing = CommandTiming(longest_period_s=10.0 * self._task.control_period_s)
+        if self._task is None:
+            self._listen(PolicyContract.from_json(message.data).task)
+
+    def _listen(self, task: TaskSpec) -> None:
+        self._task = task
+        self._timing = CommandTiming(longest_period_s=10.0 * task.control_period_s)
         self.create_subscription(
             Float64MultiArray, "policy_node/transitions", self._on_transition, TRANSITION_QOS
         )
-        first = self._task.observation[0]
+        first, pace = task.observation[0], task.pace
+        if pace.is_of_joints and path(self, "joint_states") is not None:
+            self.create_subscription(JointState, pace.topic, self._on_joints, LISTENING_QOS)
         for type_name, topic, listen in (
             (first.type, first.topic, self._timing.add_sensor),
-            (self._task.action.type, self._task.action.topic, self._timing.add_command),
+            (task.action.type, task.action.topic, self._timing.add_command),
         ):
             self.create_subscription(message_class(type_name), topic, listen, LISTENING_QOS)
+        self.get_logger().info(f"listening to a policy node of task {task.name!r}")
+
+    def _on_joints(self, message: JointState) -> None:
+        self._joints.add(message, time.monotonic())
 
     def _on_transition(self, message: Float64MultiArray) -> None:
         assert self._task is not None

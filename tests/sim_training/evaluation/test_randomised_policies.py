@@ -2,8 +2,9 @@
 
 tests/trained_policies/ARM_SEED.onnx, two seeds an arm and nothing else different, were made by
 
-    sac-ros train --task inverted_pendulum --config config/demo.yaml --steps 10000 --seed SEED
-        --eval-every 1000 --threads 1 [--randomize config/randomization.yaml]
+    sac-ros train --task inverted_pendulum --config config/inverted_pendulum_demo.yaml
+        --steps 10000 --seed SEED --eval-every 1000 --threads 1
+        [--randomize config/randomization.yaml]
 
 docs/results has their returns on more robots, also on those where randomising did not help.
 """

@@ -15,7 +15,7 @@ def test_demo_settings_balance_the_pendulum(tmp_path: Path) -> None:
         "--task",
         "inverted_pendulum",
         "--config",
-        str(package_share() / "config" / "demo.yaml"),
+        str(package_share() / "config" / "inverted_pendulum_demo.yaml"),
     )
     limits = ("--steps", "12000", "--eval-every", "500", "--stop-at-return", "1000")
 
