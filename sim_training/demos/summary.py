@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from sim_training.terminal.text_file import replace_text
+from sac_ros.atomic_write import replace_text
 
 
 def write_summary(path: Path, summary: Mapping[str, object]) -> None:
