@@ -11,8 +11,14 @@ from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.task_spec import load_task
 from sim_training.demos.demo_nodes import ended_by_sigterm, own_environment, require_rclpy
 from sim_training.demos.figures import plot_training
+from sim_training.demos.film import film_run
 from sim_training.demos.pendulum_policy import TASK, demo_folder, train_pendulum
-from sim_training.demos.robot_session import Measured, SimulatedRobot, measure_policy
+from sim_training.demos.robot_session import (
+    JOINT_STATES,
+    Measured,
+    SimulatedRobot,
+    measure_policy,
+)
 from sim_training.demos.summary import results_table, write_summary
 from sim_training.evaluation.policy_evaluation import evaluate_policy
 from sim_training.robot.perturbation import NOMINAL, Perturbation
@@ -24,6 +30,8 @@ SOLVED_RETURN = 950.0
 """Of 1000; every episode over ROS must reach it."""
 STALLING_ROBOT = Perturbation(command_stall_s=0.2)
 """The robot to train on: a busy machine holds commands up, and a policy can learn to expect it."""
+
+FILM_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,13 @@ def _run(options: DemoOptions, console: Console) -> int:
     measured = _run_over_ros(folder.policy, options, console)
     plot = options.out / "learning_curve.png"
     plot_training(folder.progress_csv, measured.returns, plot, title=f"{TASK}, SAC from scratch")
+    with console.status("drawing the film"):
+        film = film_run(
+            TASK,
+            {f"{TASK} over ROS 2": options.out / "over_ros" / JOINT_STATES},
+            options.out / "film.mp4",
+            duration_s=FILM_S,
+        )
     summary = {
         "task": TASK,
         "return_in_simulation": return_in_simulation,
@@ -99,6 +114,7 @@ def _run(options: DemoOptions, console: Console) -> int:
         )
     )
     console.print(f"learning curve: {plot}\nsummary: {path}\npolicy: {folder.policy}")
+    console.print(film, soft_wrap=True)
     unsolved = [value for value in measured.returns if value < SOLVED_RETURN]
     if unsolved:
         console.print(f"not solved over ROS: returns {unsolved} are below {SOLVED_RETURN}")

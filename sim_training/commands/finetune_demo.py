@@ -10,9 +10,11 @@ from rich.console import Console
 from sac_ros.sac.on_robot.episode_returns import EpisodeRow
 from sim_training.demos.demo_nodes import ended_by_sigterm, own_environment, require_rclpy
 from sim_training.demos.figures import plot_learning
+from sim_training.demos.film import film_run
 from sim_training.demos.fine_tuning_recipe import write_recipe
 from sim_training.demos.pendulum_policy import TASK, demo_folder, train_pendulum
 from sim_training.demos.robot_session import (
+    JOINT_STATES,
     Measured,
     SimulatedRobot,
     learn_on_robot,
@@ -27,6 +29,8 @@ from sim_training.training.run_folder import RunFolder
 MEASURED_EPISODES = 5
 PERTURBATION = Perturbation(actuator_gain=4.0)
 """A motor that is four times as strong as the model's; many policies cope with two and a half."""
+
+FILM_S = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,16 @@ def _run(options: FinetuneDemoOptions, console: Console) -> int:
         )
     plot = options.out / "fine_tuning.png"
     plot_learning(rows, frozen, tuned, plot, title=f"{TASK}, {PERTURBATION}")
+    with console.status("drawing the film"):
+        film = film_run(
+            TASK,
+            {
+                "before learning": options.out / "frozen" / JOINT_STATES,
+                "after learning": options.out / "tuned" / JOINT_STATES,
+            },
+            options.out / "film.mp4",
+            duration_s=FILM_S,
+        )
     summary = {
         "task": TASK,
         "robot": str(PERTURBATION),
@@ -118,6 +132,7 @@ def _run(options: FinetuneDemoOptions, console: Console) -> int:
         )
     )
     console.print(f"plot: {plot}\nsummary: {path}\npolicy: {tuned_policy or folder.policy}")
+    console.print(film, soft_wrap=True)
     if tuned.mean <= frozen.mean:
         console.print("the robot does no better than before")
         return 1

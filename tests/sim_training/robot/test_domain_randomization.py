@@ -34,6 +34,7 @@ RANGES = DomainRandomization(
     observation_delay_s=(0.0, 0.02),
     observation_noise=(0.0, 0.01),
     push_force_n=(0.0, 10.0),
+    command_stall_s=(0.0, 0.1),
 )
 RANGES_FILE = package_share() / "config" / "randomization.yaml"
 TRAIN = ("--task", "inverted_pendulum")
@@ -108,6 +109,24 @@ def test_sensors_say_what_was_true_the_stated_time_ago() -> None:
         np.testing.assert_array_equal(robot.position, true[max(0, step - lag)])
         robot.set_command(np.array([1.0, -1.0]))
         robot.step()
+
+
+def test_commands_stall_now_and_then_and_no_longer_than_stated() -> None:
+    robot = MujocoRobot(PENDULUM, Perturbation(command_stall_s=0.2))
+    robot.reset(rng_of(0))
+    commanded, applied = [], []
+    for step in range(round(60.0 / robot.timestep_s)):
+        robot.set_command(np.array([float(step)]))
+        commanded.append(float(step))
+        robot.step()
+        applied.append(float(robot.data.ctrl[0] * robot.actuators.units[0]))
+    age_s = (np.array(commanded) - np.array(applied)) * robot.timestep_s
+    stalled = age_s > 0.5 * robot.timestep_s
+    num_stalls = int(np.sum(np.diff(stalled.astype(int)) == 1))
+    assert 15 <= num_stalls <= 45  # every 2 s on average
+    # A stall that begins between two physics steps lasts up to one step longer.
+    assert 0.1 < age_s.max() <= 0.2 + robot.timestep_s
+    assert age_s[~stalled] == pytest.approx(0.0, abs=1e-9)  # then the newest command applies
 
 
 def test_pushes_come_now_and_then_and_no_stronger_than_stated() -> None:
