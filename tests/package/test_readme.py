@@ -19,7 +19,10 @@ LINKS = sorted(
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
     line.strip()
-    for line in [*"\n".join(BLOCKS).splitlines(), *re.findall(r"`([^`\n]+)`", README)]
+    for line in [
+        *"\n".join(BLOCKS).replace("\\\n", " ").splitlines(),
+        *re.findall(r"`([^`\n]+)`", README),
+    ]
     if line.strip().startswith(("sac-ros ", "ros2 launch ", "make "))
 ]
 MAX_PICTURE_BYTES = 2_000_000
