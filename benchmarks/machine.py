@@ -1,4 +1,4 @@
-"""What a benchmark ran on: without it, its numbers mean nothing."""
+"""The machine and the software that a benchmark ran on; its numbers mean nothing without them."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""A policy of a real actor's size that was never trained: for speed, its weights do not matter."""
+"""An untrained policy of realistic size; the weights do not matter for speed."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def write_random_policy(path: Path, task: TaskSpec, command: str) -> None:
 def export_untrained(
     actor: SquashedGaussianActor, path: Path, task: TaskSpec, command: str
 ) -> None:
-    """Export an actor that nothing was trained with."""
+    """Export an untrained actor."""
     bound = np.full(task.obs_dim, 5.0, dtype=np.float32)
     golden_obs = np.random.default_rng(0).standard_normal((NUM_GOLDEN_PAIRS, task.obs_dim))
     export_policy(

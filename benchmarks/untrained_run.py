@@ -1,6 +1,6 @@
-"""A learner at full load: policy, checkpoint and recipe of a run in which nothing was trained.
+"""Policy, checkpoint and recipe for a learner at full load, without any training.
 
-For memory and speed, what the networks have learned does not matter; their sizes do.
+Memory and speed depend on the sizes of the networks, not on their weights.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from sac_ros.task.package_share import package_share
 from sac_ros.task.task_spec import TaskSpec
 
 PRIOR_TRANSITIONS = 20_000
-# More than any processor keeps up with here, so that an update is always owed.
+# More than any processor keeps up with here, so that an update is always pending.
 FULL_LOAD = {"warmup_steps": 0, "critic_steps": 0, "utd_ratio": 20.0, "prior_share_end": 0.25}
 
 

@@ -1,7 +1,6 @@
-"""The least that an rclpy node can do between a sensor topic and a command topic.
+"""A minimal rclpy node between a sensor topic and a command topic, as the baseline of policy_node.
 
-What `policy_node` costs is measured against this: the same messages, the same QoS and the same way
-of spinning, but no policy.
+The same messages, the same QoS and the same way of spinning, but no policy.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""Counts a policy node's missed ticks from outside, to hold against what the node itself says.
+"""Counts the missed ticks of a policy node from outside, to check the node's own count.
 
-Every command carries its publisher's sequence number and time stamp, so that a command that this
-process did not hear is told from one that was never sent.
+Every command carries the sequence number and time stamp of its publisher. So a command that was
+lost on the way is not mistaken for one that was never sent.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ NO_SPANS = merged([])
 
 @dataclass(frozen=True, kw_only=True)
 class NodeReport:
-    """What the policy node said of itself once."""
+    """One report of the policy node about itself."""
 
     stamp_ns: int
     missed_ticks: int
@@ -59,8 +59,8 @@ class MissedTicks:
     """Observed between two reports between which the node counted fewer: the excess, over all."""
     never_came: int
     """Ticks of that time without any command."""
-    by_standstills: int | None
-    """Of those observed, the ones that were on time but for a standstill of the machine."""
+    by_stalls: int | None
+    """Of those observed, the ones that only a scheduling stall of the machine made late."""
 
 
 @dataclass
@@ -117,7 +117,7 @@ class CommandObserver:
         self._executor.spin_once(timeout_sec=duration_s)
 
     def resume_learning(self) -> None:
-        """Call the learner's ~/resume, which is a person's part, so that it goes on."""
+        """Call the learner's ~/resume, in place of the operator."""
         if self._resume.service_is_ready():
             self._resume.call_async(Trigger.Request())
 
@@ -126,7 +126,7 @@ class CommandObserver:
         stamps_ns, numbers = self._heard(begin_ns)
         return np.diff(stamps_ns)[np.diff(numbers) == 1] * 1e-6
 
-    def missed_ticks(self, begin_ns: int, standstills: Spans | None = None) -> MissedTicks:
+    def missed_ticks(self, begin_ns: int, stalls: Spans | None = None) -> MissedTicks:
         """Compare the counts from the node's first report after `begin_ns` to its last."""
         reports = self._comparable(begin_ns)
         observed = np.diff(self.observed_until(reports))
@@ -135,10 +135,10 @@ class CommandObserver:
         end = int(np.searchsorted(stamps_ns, reports[-1].stamp_ns)) - 1
         num_commands = int(numbers[end] - numbers[0])
         elapsed_s = 1e-9 * float(stamps_ns[end] - stamps_ns[0])
-        by_standstills = None
-        if standstills is not None:
-            awake = np.diff(self.observed_until(reports, standstills))
-            by_standstills = int(observed.sum() - awake.sum())
+        by_stalls = None
+        if stalls is not None:
+            awake = np.diff(self.observed_until(reports, stalls))
+            by_stalls = int(observed.sum() - awake.sum())
         return MissedTicks(
             num_commands=num_commands,
             num_unheard=num_commands - end,
@@ -146,18 +146,18 @@ class CommandObserver:
             counted=int(counted.sum()),
             unseen=int(np.maximum(0, observed - counted).sum()),
             never_came=round(elapsed_s / self.period_s) - num_commands,
-            by_standstills=by_standstills,
+            by_stalls=by_stalls,
         )
 
     def observed_until(
-        self, reports: Sequence[NodeReport], standstills: Spans = NO_SPANS
+        self, reports: Sequence[NodeReport], stalls: Spans = NO_SPANS
     ) -> NDArray[np.int64]:
         """Return the missed ticks seen from outside until each of these reports was made.
 
-        Standstills are time that does not count.
+        The time of scheduling stalls does not count.
         """
         stamps_ns, numbers = self._heard(0)
-        still_ns = stalled_ns(standstills, stamps_ns[:-1], stamps_ns[1:])
+        still_ns = stalled_ns(stalls, stamps_ns[:-1], stamps_ns[1:])
         intervals = (np.diff(stamps_ns) - still_ns) * 1e-9 / self.period_s
         # A command that was sent but not heard here has come all the same.
         missed = np.maximum(0, np.ceil(intervals - np.diff(numbers) - MISSED_AFTER))

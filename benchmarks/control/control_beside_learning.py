@@ -1,8 +1,8 @@
 """Does control wait for learning? Ticks and latency of a policy node beside a learner at full load.
 
 Ticks: an arm at --rate-hz for --minutes, counted by the stamps and numbers of the commands from
-outside; of those missed, it is told how many would have been on time but for a standstill of the
-machine, in which not even a process above all others ran. Latency: sensor message to command, as
+outside. Of the missed ticks, it counts those that only a scheduling stall made late: a time in
+which not even a process of the highest priority ran. Latency: sensor message to command, as
 benchmarks.control.policy_latency measures it, without a learner and beside one in turns. The
 learner is always behind: an update is pending at any moment.
 
@@ -70,7 +70,7 @@ BESIDE = Subject(
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     minutes: float = 10.0
     """How long the ticks are counted; 0 leaves them out."""
@@ -88,7 +88,7 @@ class Options:
     """Folder for summary.json, latencies.csv and the nodes' logs."""
 
     def __post_init__(self) -> None:
-        """Refuse what measures nothing."""
+        """Reject options that measure nothing."""
         if self.minutes < 0.0 or self.rounds < 0 or not (self.minutes or self.rounds):
             raise ValueError("minutes and rounds must not be negative, nor both be 0")
         if not (10.0 <= self.rate_hz <= 1000.0 and self.seconds > 0.0):
@@ -112,7 +112,7 @@ def count_ticks(options: Options, console: Console) -> dict[str, object]:
             record=False,
         ) as processes,
         CommandObserver(task.control_period_s, max_commands) as observer,
-        watching(folder, options.realtime_priority + 1) as standstill_watch,
+        watching(folder, options.realtime_priority + 1) as stall_watch,
     ):
         wait_for_commands(observer, processes, folder)
         learner = processes["learner_node"].pid
@@ -132,13 +132,13 @@ def count_ticks(options: Options, console: Console) -> dict[str, object]:
                     style="dim",
                 )
         passed_s = time.monotonic() - began_s
-        standstills = standstill_watch.stop()
-        ticks = observer.missed_ticks(begin_ns, standstills)
+        stalls = stall_watch.stop()
+        ticks = observer.missed_ticks(begin_ns, stalls)
         periods_ms = observer.periods_ms(begin_ns)
         return {
             "minutes": passed_s / 60.0,
             **asdict(ticks),
-            **describe(standstills),
+            **describe(stalls),
             "period_ms_max": float(periods_ms.max()),
             "period_ms_p99": float(np.percentile(periods_ms, 99)),
             "learner_cpu_percent": 100.0 * (usage_of(learner).cpu_s - cpu_s) / passed_s,

@@ -1,9 +1,9 @@
 """Run a robot and its learner for an hour; see what grows, and which ticks are missed.
 
 Processes over DDS in real time: a simulated arm at --rate-hz, its policy node, a learner at full
-load, whose policies are let in every two seconds, and a recorder. This process listens: it counts
-missed ticks by the stamps and numbers of the commands and holds them against what the node counted
-itself, and samples every process's memory. Ctrl-C ends early and keeps the figures.
+load, whose policies start every two seconds, and a recorder. This process listens: it counts missed
+ticks by the stamps and numbers of the commands, compares them with the count of the node, and
+samples the memory of every process. Ctrl-C ends early and keeps the figures.
 
     python -m benchmarks.control.endurance --minutes 60
 """
@@ -43,7 +43,7 @@ SAY_EVERY_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     minutes: float = 60.0
     """How long all processes run together, warm-up included."""
@@ -61,7 +61,7 @@ class Options:
     """Folder for summary.json, timeline.csv, seconds.csv, endurance.png and the nodes' logs."""
 
     def __post_init__(self) -> None:
-        """Refuse what leaves nothing to judge."""
+        """Reject options that leave nothing to judge."""
         if not 10.0 <= self.rate_hz <= 1000.0:
             raise ValueError(f"rate_hz must be 10 to 1000, got {self.rate_hz:g}")
         if not (self.warm_up_s > 0.0 and 60.0 * self.minutes - self.warm_up_s >= 2 * NUM_PARTS):
@@ -84,7 +84,7 @@ def watch(
     console: Console,
 ) -> Iterator[Sample]:
     """Listen for the whole time; yield a sample of every process now and then."""
-    began_s = said_s = time.monotonic()
+    began_s = printed_s = time.monotonic()
     due_s = began_s
     num_reports = 0
     while (elapsed_s := time.monotonic() - began_s) < 60.0 * options.minutes:
@@ -107,8 +107,8 @@ def watch(
             num_commands=observer.num_heard,
         )
         yield sample
-        if time.monotonic() - said_s > SAY_EVERY_S:
-            said_s = time.monotonic()
+        if time.monotonic() - printed_s > SAY_EVERY_S:
+            printed_s = time.monotonic()
             console.print(f"{elapsed_s / 60.0:5.1f} min: {sample.in_words()}", style="dim")
 
 
@@ -153,7 +153,7 @@ def _run(options: Options) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         with (
             CommandObserver(task.control_period_s, max_commands) as observer,
-            watching(folder, options.realtime_priority + 1) as standstill_watch,
+            watching(folder, options.realtime_priority + 1) as stall_watch,
         ):
             wait_for_commands(observer, processes, folder)
             begin_ns = time.time_ns()
@@ -164,11 +164,11 @@ def _run(options: Options) -> int:
                 for sample in watch(options, observer, pids, stop, console):
                     samples.append(sample)
                     writer.writerow(sample.row())
-            standstills = standstill_watch.stop()
+            stalls = stall_watch.stop()
         rclpy.try_shutdown()
     if not samples or samples[-1].at_s < options.warm_up_s + 2 * NUM_PARTS:
         raise DemoError("ended before there was anything to judge")
-    verdict = conclude(observer, samples, standstills, options.warm_up_s, begin_ns)
+    verdict = conclude(observer, samples, stalls, options.warm_up_s, begin_ns)
     summary = {"command": command, "machine": asdict(machine), "rate_hz": options.rate_hz}
     (folder / "summary.json").write_text(json.dumps(summary | verdict, indent=2) + "\n")
     write_seconds(observer, begin_ns, folder / "seconds.csv")

@@ -1,4 +1,4 @@
-"""What the long run showed: a row a sample, a verdict, a figure."""
+"""Report of the long run: one row for each sample, a verdict, a figure."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +68,7 @@ class Sample:
         }
 
     def in_words(self) -> str:
-        """Return one line for whoever waits."""
+        """Return one line of progress."""
         memory = ", ".join(f"{name} {used.own_mib:.1f} MiB" for name, used in self.usage.items())
         return (
             f"{self.num_commands} commands, {self.learning['updates']} updates, version"
@@ -79,7 +79,7 @@ class Sample:
 def conclude(
     observer: CommandObserver,
     samples: Sequence[Sample],
-    standstills: Spans | None,
+    stalls: Spans | None,
     warm_up_s: float,
     begin_ns: int,
 ) -> dict[str, object]:
@@ -90,7 +90,7 @@ def conclude(
         for name in warm[0].usage
     }
     elapsed_s = warm[-1].at_s - warm[0].at_s
-    ticks = observer.missed_ticks(begin_ns, standstills)
+    ticks = observer.missed_ticks(begin_ns, stalls)
     reports = [report for report in observer.reports if report.stamp_ns >= begin_ns]
     garbage_work_ms = reports[-1].garbage_work_ms
     first, last = warm[0].learning, warm[-1].learning
@@ -112,7 +112,7 @@ def conclude(
             for name in grown
         },
         "missed_ticks": asdict(ticks),
-        "standstills": describe(standstills),
+        "stalls": describe(stalls),
         "reactions_to_late_ticks": reports[-1].late_ticks - reports[0].late_ticks,
         "period_ms": _spread(observer.periods_ms(begin_ns)),
         "garbage": {

@@ -21,7 +21,7 @@ from sim_training.demos.demo_nodes import DemoError, last_line, node_process
 
 TASK = "two_joint_arm"
 STRETCH_S = 2.0
-"""A policy is judged, and the next one let in, after stretches of this length."""
+"""A policy is judged, and the next one started, after this time."""
 LONGEST_TIMESTEP_S = 0.005
 STARTUP_S = 1200.0
 """A busy machine compiles the learner's update for many minutes."""
@@ -96,7 +96,7 @@ def nodes(
 
 
 def wait_for_log(learner: "subprocess.Popen[bytes]", folder: Path, text: str) -> None:
-    """Wait until the learner has said this; raise DemoError if it ends, or takes too long."""
+    """Wait until the learner has logged this text; raise DemoError if it ends or is too slow."""
     deadline_s = time.monotonic() + STARTUP_S
     while text not in (folder / "learner_node.log").read_text():
         if learner.poll() is not None or time.monotonic() > deadline_s:

@@ -41,7 +41,7 @@ def usage_of(pid: int) -> Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """How much more memory a process has, at its most, than right after the warm-up."""
+    """Growth of the memory of one process after the warm-up."""
 
     begin_mib: float
     """Median of the first part of the time after the warm-up."""

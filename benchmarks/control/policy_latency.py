@@ -1,7 +1,7 @@
 """Measure how long a policy node takes from sensor message to command, over DDS.
 
-Beside it, in turns, runs a bare rclpy node that only subscribes and publishes: the ratio is what
-the policy costs. With a fixed-rate timer, the jitter of the ticks takes the place of the latency.
+A bare rclpy node that only subscribes and publishes takes turns with it: the ratio is the cost of
+the policy. With a fixed-rate timer, the jitter of the ticks takes the place of the latency.
 
     python -m benchmarks.control.policy_latency
 """
@@ -54,7 +54,7 @@ LEAST_RATE_HZ, GREATEST_RATE_HZ = 20.0, 2000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     seconds: float = 4.0
     """Length of one measurement."""
@@ -68,7 +68,7 @@ class Options:
     """Folder for summary.json, measurements.csv and the nodes' log."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
+        """Reject options that cannot be measured."""
         if not (self.seconds > 0.0 and self.rounds > 0 and self.rates and self.executors):
             raise ValueError("seconds and rounds must be positive, rates and executors not empty")
         if not all(LEAST_RATE_HZ <= rate_hz <= GREATEST_RATE_HZ for rate_hz in self.rates):

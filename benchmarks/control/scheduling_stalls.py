@@ -1,8 +1,8 @@
-"""When did the machine itself stand still? A tick that is late then says nothing of the software.
+"""Detect scheduling stalls of the machine; the software is not to blame for a tick late in one.
 
-On each core, a process at a real-time priority above everything that is measured does nothing but
-sleep for two milliseconds, again and again. When it sleeps for much longer, that core ran nobody:
-the host gave it to another guest, or the kernel kept it.
+On each core, a process at a real-time priority above everything measured sleeps for two
+milliseconds, again and again. When it sleeps much longer, that core ran no process at all: the host
+gave it to another guest, or the kernel kept it.
 """
 
 import gc
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-NAP_S = 0.002
+SLEEP_S = 0.002
 LEAST_S = 0.001
-"""A nap that is this much too long is a standstill."""
+"""A sleep that is this much too long is a stall."""
 
 Spans = NDArray[np.int64]
-"""Begin and end of each standstill [n, 2] in ns since the epoch, ordered, none overlapping."""
+"""Begin and end of each stall [n, 2] in ns since the epoch, ordered, none overlapping."""
 
 
 class StallWatch:
@@ -30,14 +30,14 @@ class StallWatch:
 
     def __init__(self, folder: Path, priority: int) -> None:
         cores = sorted(os.sched_getaffinity(0))
-        self._logs = [folder / f"standstills_{core}.txt" for core in cores]
+        self._logs = [folder / f"stalls_{core}.txt" for core in cores]
         self._processes = [
             subprocess.Popen([sys.executable, __file__, str(core), str(priority), str(log)])
             for core, log in zip(cores, self._logs, strict=True)
         ]
 
     def stop(self) -> Spans | None:
-        """Return when any core stood still; None if nobody could watch."""
+        """Return when any core stalled; None if the watch was not permitted."""
         watched = [process.poll() is None for process in self._processes]
         for process in self._processes:
             process.terminate()
@@ -49,7 +49,7 @@ class StallWatch:
 
 @contextmanager
 def watching(folder: Path, priority: int) -> Iterator[StallWatch]:
-    """Watch for standstills, at a priority above all that is measured, 2 to 99."""
+    """Watch for scheduling stalls, at a priority above all that is measured, 2 to 99."""
     watch = StallWatch(folder, priority)
     try:
         yield watch
@@ -92,9 +92,9 @@ def describe(spans: Spans | None) -> dict[str, float]:
         return {}
     lengths_ms = 1e-6 * (spans[:, 1] - spans[:, 0])
     return {
-        "standstills": len(spans),
-        "longest_standstill_ms": float(lengths_ms.max(initial=0.0)),
-        "standstills_s": 1e-3 * float(lengths_ms.sum()),
+        "stalls": len(spans),
+        "longest_stall_ms": float(lengths_ms.max(initial=0.0)),
+        "stalls_s": 1e-3 * float(lengths_ms.sum()),
     }
 
 
@@ -108,14 +108,14 @@ def _watch(core: int, priority: int, log: Path) -> None:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError:
-        sys.exit("standstills are not watched: real-time priorities are not allowed here")
+        sys.exit("scheduling stalls are not detected: real-time priorities are not permitted here")
     gc.disable()
     with log.open("w", buffering=1) as file:
         while True:
-            lay_down_ns = time.time_ns()
-            time.sleep(NAP_S)
+            before_ns = time.time_ns()
+            time.sleep(SLEEP_S)
             woke_ns = time.time_ns()
-            due_ns = lay_down_ns + round(1e9 * NAP_S)
+            due_ns = before_ns + round(1e9 * SLEEP_S)
             if woke_ns - due_ns >= 1e9 * LEAST_S:
                 file.write(f"{due_ns} {woke_ns}\n")
 

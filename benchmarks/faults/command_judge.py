@@ -1,6 +1,6 @@
-"""Whether a command was safe, worked out from the task file alone.
+"""Judge from the task file alone whether a command was safe.
 
-Shares no code with the safety filter: a mistake made in both would be no finding.
+Shares no code with the safety filter, so that a mistake in the filter is found.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""Break everything between a robot and its policy, and see what the robot is told to do.
+"""Break everything between a robot and its policy, and judge every command.
 
-Two parts: the node's own control cycle on MuJoCo robots in virtual time, which makes the ticks, and
-real processes over DDS in real time (fault_processes.py), which shows that the wiring holds too.
+Two parts: the node's own control cycle on MuJoCo robots in virtual time, which makes most of the
+ticks, and real processes over DDS in real time (fault_processes.py), which tests the wiring too.
 """
 
 import csv
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.faults.fault_kinds import KINDS, Owes
+from benchmarks.faults.fault_kinds import KINDS, Required
 from benchmarks.faults.faulty_world import FaultyWorld, Tally
 from benchmarks.machine import describe_machine
 from benchmarks.random_policy import write_random_policy
@@ -34,7 +34,7 @@ MAX_FROZEN_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     ticks: int = 1_000_000
     """Least number of control ticks, over all kinds of fault together."""
@@ -48,7 +48,7 @@ class Options:
     """Folder for summary.json and kinds.csv."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no campaign."""
+        """Reject a campaign without ticks."""
         if self.ticks < 1 or self.process_rounds < 0 or self.seed < 0:
             raise ValueError("ticks must be positive, process_rounds and seed not negative")
 
@@ -69,7 +69,7 @@ class KindResult:
     reaction_p50_ms: float | None
     reaction_max_ms: float | None
     bound_ms: float | None
-    """None where no reaction is owed."""
+    """None where no reaction is required."""
     late_reactions: int
     not_recovered: int
     undecided: int
@@ -115,11 +115,11 @@ def run_virtual(
         round_number += 1
         num_ticks = sum(tally.num_ticks for tally in tallies.values())
         progress.update(bar, completed=num_ticks)
-    owed = {kind.name: kind.owes is not Owes.NOTHING for kind in kinds}
-    return [_result(name, "virtual time", t, owed[name]) for name, t in tallies.items()]
+    required = {kind.name: kind.required is not Required.NOTHING for kind in kinds}
+    return [_result(name, "virtual time", t, required[name]) for name, t in tallies.items()]
 
 
-def _result(name: str, made_in: str, tally: Tally, is_owed: bool) -> KindResult:
+def _result(name: str, made_in: str, tally: Tally, is_required: bool) -> KindResult:
     verdicts, reactions_ms = tally.verdicts, 1e3 * np.array(tally.reactions_s)
     return KindResult(
         kind=name,
@@ -132,7 +132,7 @@ def _result(name: str, made_in: str, tally: Tally, is_owed: bool) -> KindResult:
         worst_share_of_rate=round(verdicts.worst_share_of_rate, 6),
         reaction_p50_ms=round(float(np.median(reactions_ms)), 2) if len(reactions_ms) else None,
         reaction_max_ms=round(float(reactions_ms.max()), 2) if len(reactions_ms) else None,
-        bound_ms=round(1e3 * tally.bound_s, 1) if is_owed else None,
+        bound_ms=round(1e3 * tally.bound_s, 1) if is_required else None,
         late_reactions=tally.num_late,
         not_recovered=tally.num_not_recovered,
         undecided=tally.num_undecided,
@@ -178,7 +178,9 @@ def _run(options: Options) -> int:
                     bar, completed=num_done, total=num_trials
                 ),
             )
-            results += [_result(n, "processes", t, owed) for n, (t, owed) in tallies.items()]
+            results += [
+                _result(n, "processes", t, is_required) for n, (t, is_required) in tallies.items()
+            ]
     if not results:
         raise InputError(f"no kind of fault has {options.only!r} in its name")
     summary = {

@@ -1,6 +1,6 @@
-"""What can go wrong between a robot and its policy, one class of trouble a function.
+"""Kinds of faults between a robot and its policy, one function each.
 
-A kind is made anew for each trial, with a generator of its own: onset, size and duration differ.
+Each trial draws onset, size and duration of its fault from a generator of its own.
 """
 
 import math
@@ -48,11 +48,11 @@ class Fault:
     restarts_robot: bool = False
 
 
-class Owes(Enum):
-    """What the node owes in answer to a fault."""
+class Required(Enum):
+    """How the node must answer a fault."""
 
     NOTHING = auto()
-    """Safe commands, as always; it cannot know, or need not care."""
+    """Safe commands only: the node cannot notice the fault, or need not react."""
     REACTION = auto()
     """The reaction, in time."""
     REACTION_ONLY = auto()
@@ -61,11 +61,11 @@ class Owes(Enum):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault and what the node owes in answer to it."""
+    """A kind of fault and how the node must answer it."""
 
     name: str
     make: Callable[[np.random.Generator], Fault]
-    owes: Owes
+    required: Required
     extra_s: float = 0.0
     """Added to the bound of the reaction, where the task states another time."""
 
@@ -287,48 +287,48 @@ def _raise_in_veto() -> str | None:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("silence", _silence, Owes.REACTION_ONLY),
-    Kind("messages dropped", _drop_some, Owes.NOTHING),
-    Kind("messages held up", _delay, Owes.REACTION_ONLY),
-    Kind("random delays", _random_delay, Owes.NOTHING),
-    Kind("messages sent twice", _duplicate, Owes.NOTHING),
-    Kind("messages out of order", _reorder, Owes.NOTHING),
-    Kind("one message again and again", _repeat_last, Owes.REACTION_ONLY),
-    Kind("NaN position", _one_entry("position", math.nan), Owes.REACTION_ONLY),
-    Kind("NaN velocity", _one_entry("velocity", math.nan), Owes.REACTION_ONLY),
-    Kind("infinite position", _one_entry("position", math.inf), Owes.REACTION_ONLY),
-    Kind("infinite velocity", _one_entry("velocity", -math.inf), Owes.REACTION_ONLY),
-    Kind("huge velocity", _one_entry("velocity", 1e308), Owes.NOTHING),
-    Kind("denormal position", _one_entry("position", 5e-324), Owes.NOTHING),
-    Kind("flipped bits", _bit_flips, Owes.NOTHING),
-    Kind("lengths disagree", _values(_short_velocity), Owes.REACTION_ONLY),
-    Kind("joint missing", _values(_without_last_joint), Owes.REACTION_ONLY),
-    Kind("empty messages", _values(_empty), Owes.REACTION_ONLY),
-    Kind("half of the joints die", _two_publishers, Owes.REACTION_ONLY),
-    Kind("unknown joints", _values(_with_strangers), Owes.NOTHING),
-    Kind("joints in any order", _shuffled_names, Owes.NOTHING),
-    Kind("joints permuted", _values(_permuted_values), Owes.NOTHING),
-    Kind("sign flipped", _values(_flipped_sign), Owes.NOTHING),
-    Kind("sensor frozen", _frozen, Owes.REACTION_ONLY, extra_s=0.1),
-    Kind("spikes", _spikes, Owes.NOTHING),
-    Kind("clock set back", _clock(lambda t, size: t - size), Owes.NOTHING),
-    Kind("clock set ahead", _clock(lambda t, size: t + size), Owes.NOTHING),
-    Kind("clock runs fast", _clock(lambda t, size: t * (1.0 + 0.01 * size)), Owes.NOTHING),
-    Kind("clock stopped", _stopped_clock, Owes.REACTION_ONLY),
-    Kind("random stamps", _random_stamps, Owes.NOTHING),
-    Kind("flood at 10 kHz", _flood, Owes.NOTHING),
-    Kind("robot restarts elsewhere", lambda rng: Fault(restarts_robot=True), Owes.NOTHING),
-    Kind("node held up", _held_up, Owes.REACTION),
-    Kind("policy slow", _slow, Owes.REACTION),
-    Kind("policy gives NaN", _action(math.nan), Owes.REACTION_ONLY),
-    Kind("policy gives infinity", _action(-math.inf), Owes.REACTION_ONLY),
-    Kind("policy gives 1e300", _action(1e300), Owes.NOTHING),
-    Kind("policy gives denormals", _action(5e-324), Owes.NOTHING),
-    Kind("policy bangs from end to end", _bang_bang, Owes.NOTHING),
-    Kind("policy gives noise", _noise, Owes.NOTHING),
-    Kind("policy raises", lambda rng: Fault(act=_raise), Owes.REACTION_ONLY),
-    Kind("policy gives nothing", lambda rng: Fault(act=lambda a: a[:0]), Owes.REACTION_ONLY),
-    Kind("veto now and then", _veto_sometimes, Owes.NOTHING),
-    Kind("veto raises", lambda rng: Fault(veto=_raise_in_veto), Owes.REACTION_ONLY),
-    Kind("emergency stop", lambda rng: Fault(presses_stop=True), Owes.REACTION_ONLY),
+    Kind("silence", _silence, Required.REACTION_ONLY),
+    Kind("messages dropped", _drop_some, Required.NOTHING),
+    Kind("messages held up", _delay, Required.REACTION_ONLY),
+    Kind("random delays", _random_delay, Required.NOTHING),
+    Kind("messages sent twice", _duplicate, Required.NOTHING),
+    Kind("messages out of order", _reorder, Required.NOTHING),
+    Kind("one message again and again", _repeat_last, Required.REACTION_ONLY),
+    Kind("NaN position", _one_entry("position", math.nan), Required.REACTION_ONLY),
+    Kind("NaN velocity", _one_entry("velocity", math.nan), Required.REACTION_ONLY),
+    Kind("infinite position", _one_entry("position", math.inf), Required.REACTION_ONLY),
+    Kind("infinite velocity", _one_entry("velocity", -math.inf), Required.REACTION_ONLY),
+    Kind("huge velocity", _one_entry("velocity", 1e308), Required.NOTHING),
+    Kind("denormal position", _one_entry("position", 5e-324), Required.NOTHING),
+    Kind("flipped bits", _bit_flips, Required.NOTHING),
+    Kind("lengths disagree", _values(_short_velocity), Required.REACTION_ONLY),
+    Kind("joint missing", _values(_without_last_joint), Required.REACTION_ONLY),
+    Kind("empty messages", _values(_empty), Required.REACTION_ONLY),
+    Kind("half of the joints die", _two_publishers, Required.REACTION_ONLY),
+    Kind("unknown joints", _values(_with_strangers), Required.NOTHING),
+    Kind("joints in any order", _shuffled_names, Required.NOTHING),
+    Kind("joints permuted", _values(_permuted_values), Required.NOTHING),
+    Kind("sign flipped", _values(_flipped_sign), Required.NOTHING),
+    Kind("sensor frozen", _frozen, Required.REACTION_ONLY, extra_s=0.1),
+    Kind("spikes", _spikes, Required.NOTHING),
+    Kind("clock set back", _clock(lambda t, size: t - size), Required.NOTHING),
+    Kind("clock set ahead", _clock(lambda t, size: t + size), Required.NOTHING),
+    Kind("clock runs fast", _clock(lambda t, size: t * (1.0 + 0.01 * size)), Required.NOTHING),
+    Kind("clock stopped", _stopped_clock, Required.REACTION_ONLY),
+    Kind("random stamps", _random_stamps, Required.NOTHING),
+    Kind("flood at 10 kHz", _flood, Required.NOTHING),
+    Kind("robot restarts elsewhere", lambda rng: Fault(restarts_robot=True), Required.NOTHING),
+    Kind("node held up", _held_up, Required.REACTION),
+    Kind("policy slow", _slow, Required.REACTION),
+    Kind("policy gives NaN", _action(math.nan), Required.REACTION_ONLY),
+    Kind("policy gives infinity", _action(-math.inf), Required.REACTION_ONLY),
+    Kind("policy gives 1e300", _action(1e300), Required.NOTHING),
+    Kind("policy gives denormals", _action(5e-324), Required.NOTHING),
+    Kind("policy bangs from end to end", _bang_bang, Required.NOTHING),
+    Kind("policy gives noise", _noise, Required.NOTHING),
+    Kind("policy raises", lambda rng: Fault(act=_raise), Required.REACTION_ONLY),
+    Kind("policy gives nothing", lambda rng: Fault(act=lambda a: a[:0]), Required.REACTION_ONLY),
+    Kind("veto now and then", _veto_sometimes, Required.NOTHING),
+    Kind("veto raises", lambda rng: Fault(veto=_raise_in_veto), Required.REACTION_ONLY),
+    Kind("emergency stop", lambda rng: Fault(presses_stop=True), Required.REACTION_ONLY),
 )

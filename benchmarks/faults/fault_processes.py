@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class CampaignError(InputError):
-    """A process did not do what it must before a fault means anything."""
+    """A process was not ready for a trial."""
 
 
 class UndecidedError(Exception):
@@ -138,8 +138,8 @@ class Player(EmbeddedNode):
             self._judge.skip_rate_once()
         # It may have waited here for as long as this turn of the loop.
         must_react = self._turn_began_s > self.must_react_from_s
-        owed = "the policy acts in spite of the fault" if must_react else None
-        self.are_reactions.append(self._judge.judge(np.array(message.data), owed))
+        must_react_because = "the policy acts in spite of the fault" if must_react else None
+        self.are_reactions.append(self._judge.judge(np.array(message.data), must_react_because))
         self.arrivals_s.append(now_s)
         self._tally.num_ticks += 1
 
@@ -313,7 +313,7 @@ def _ended_by(number: signal.Signals) -> Callable[[Trial], None]:
 
 
 def _killed(trial: Trial) -> None:
-    """Nothing of ours can react to this; the controller's own timeout must. We come back safely."""
+    """Only the controller's own timeout can react to this; the restarted node must be safe."""
     with trial.policy_node() as process:
         trial.be_healthy()
         process.kill()
@@ -426,7 +426,7 @@ PROCESS_KINDS: dict[str, tuple[Callable[[Trial], None], bool]] = {
     "policy file with a flipped bit": (_bad_policy(_flip_a_bit), False),
     "policy file cut short": (_bad_policy(lambda content: content[:-100]), False),
 }
-"""Name -> what to do, and whether the reaction is owed."""
+"""Name -> the fault, and whether a reaction is required."""
 
 
 def run_processes(

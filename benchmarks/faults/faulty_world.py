@@ -1,7 +1,7 @@
 """The node's own control cycle on a MuJoCo robot, with a faulty link between, in virtual time.
 
 Everything between message and command is what runs on a robot: readings, observation, ONNX policy,
-safety filter, watchdogs. Only time, transport and the wiring to rclpy are played here.
+safety filter, watchdogs. Only time, transport and the wiring to rclpy are simulated here.
 """
 
 import heapq
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.faults.command_judge import CommandJudge, Verdicts
-from benchmarks.faults.fault_kinds import Fault, Kind, Owes, State
+from benchmarks.faults.fault_kinds import Fault, Kind, Required, State
 from sac_ros.nodes.control.episode_cycle import EpisodeCycle, Phase
 from sac_ros.nodes.control.intervention import Intervention
 from sac_ros.nodes.messages.sensor_readings import MessageError, SensorReadings
@@ -39,7 +39,7 @@ class Tally:
     num_ticks: int = 0
     num_trials: int = 0
     num_late: int = 0
-    """Reactions that were owed and came late, or never."""
+    """Required reactions that came late, or never."""
     num_not_recovered: int = 0
     num_undecided: int = 0
     """Trials that were done again: the machine kept the node, or its judge, from acting."""
@@ -62,13 +62,13 @@ class FaultyWorld:
         self._now_s = 0.0
 
     def run_trial(self, kind: Kind, rng: np.random.Generator, tally: Tally) -> None:
-        """Let the robot run, break something, mend it, and see."""
+        """Let the robot run, inject the fault, remove it, and check that the policy acts again."""
         self._begin(rng, tally)
         self._run_for(rng.uniform(*HEALTHY_S))
         assert self._judge_has_seen_policy, "the node never commanded before the fault"
         bound_s = self._task.control_period_s + self._max_age_s + kind.extra_s
         self._fault, self._onset_s, self._reacted_s = kind.make(rng), self._now_s, math.inf
-        self._bound_s, self._must_stay = bound_s, kind.owes is Owes.REACTION_ONLY
+        self._bound_s, self._must_stay = bound_s, kind.required is Required.REACTION_ONLY
         self._strike(kind)
         self._run_for(rng.uniform(*FAULTY_S))
         self._note_reaction(kind, bound_s)
@@ -86,10 +86,10 @@ class FaultyWorld:
     def publish_command(self, command: NDArray[np.float64]) -> None:
         """Judge the command, then let the robot execute it."""
         overdue_s = self._now_s - self._onset_s - self._bound_s
-        owed = (
+        must_react_because = (
             "the policy acts in spite of the fault" if self._must_stay and overdue_s > 0 else None
         )
-        is_reaction = self._judge.judge(command, owed)
+        is_reaction = self._judge.judge(command, must_react_because)
         self._policy_acts = not is_reaction
         self._judge_has_seen_policy |= not is_reaction
         if is_reaction and self._now_s >= self._onset_s:
@@ -97,7 +97,7 @@ class FaultyWorld:
         self._robot.set_command(np.nan_to_num(command))
 
     def publish_transition(self, transition: Transition) -> None:
-        """Check what a learner would be told."""
+        """Check the transition that a learner would receive."""
         assert np.isfinite(transition.obs).all() and np.isfinite(transition.next_obs).all()
         assert np.isfinite(transition.action).all() and math.isfinite(transition.reward)
 
@@ -110,7 +110,7 @@ class FaultyWorld:
         return False
 
     def stop(self, reason: str) -> None:
-        """Leave the robot with the final command, and be inactive."""
+        """Send the robot the final command, and be inactive."""
         self._cycle.deactivate(self._now_s)
         self._is_active, self._policy_acts = False, False
         self._reacted_s = min(self._reacted_s, self._now_s)
@@ -181,7 +181,7 @@ class FaultyWorld:
         tally.bound_s = max(tally.bound_s, bound_s)
         if math.isfinite(reaction_s):
             tally.reactions_s.append(reaction_s)
-        if kind.owes is not Owes.NOTHING and not reaction_s <= bound_s + 1e-9:
+        if kind.required is not Required.NOTHING and not reaction_s <= bound_s + 1e-9:
             tally.num_late += 1
 
     def _run_for(self, duration_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Send bytes that are no message to a running policy node, over DDS, between good ones."""
+"""Send a running policy node damaged bytes over DDS, among valid messages."""
 
 import time
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ GARBAGE_SHARE = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class GarbageResult:
-    """What came of it."""
+    """Result of the test."""
 
     sent: dict[str, int]
     """Damaged messages, by topic."""

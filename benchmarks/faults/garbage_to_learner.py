@@ -1,4 +1,4 @@
-"""Send transitions that are none to a running learner, over DDS, between good ones."""
+"""Send a running learner damaged transitions over DDS, among valid ones."""
 
 import time
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ CAPACITY = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerGarbageResult:
-    """What came of it."""
+    """Result of the test."""
 
     sent: int
     """Damaged messages."""
@@ -75,7 +75,7 @@ def send_garbage_to_learner(folder: Path, duration_s: float, seed: int) -> Learn
 
 
 class _Stranger(EmbeddedNode):
-    """In the place of a policy node: a robot that reports good steps and nonsense."""
+    """Publishes valid and damaged steps in place of a policy node."""
 
     def __init__(self, task: TaskSpec, rng: np.random.Generator) -> None:
         super().__init__("stranger")
@@ -105,7 +105,7 @@ class _Stranger(EmbeddedNode):
         return True
 
     def send_for(self, duration_s: float) -> None:
-        """Report damaged steps among good ones, and damaged words about policies."""
+        """Report damaged steps among good ones, and damaged policy statuses."""
         end_s = time.monotonic() + duration_s
         while time.monotonic() < end_s:
             message = serialize_message(self._good())

@@ -1,4 +1,4 @@
-"""Judge many damaged inputs, a process a batch: a crash is counted, and costs only its batch."""
+"""Judge many damaged inputs, one process for each batch: a crash is counted and costs one batch."""
 
 import multiprocessing
 from collections import Counter

@@ -1,7 +1,7 @@
-"""One damaged message of each kind, and what becomes of it: a verdict in one word.
+"""Damage a message of each kind and return the verdict on it in one word.
 
-`unreadable`: ROS 2's deserialiser has refused it; `refused`: our code has; `accepted`: it was used,
-and is one that may be used, as far as anybody can tell; anything else should not happen.
+`unreadable`: the deserialiser of ROS 2 rejected it; `refused`: the code of the nodes rejected it;
+`accepted`: it was used, and cannot be told from a valid one. Anything else is a failure.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ NUMBERS = (math.nan, math.inf, -math.inf, 1e308, -1e39, 5e-324, -0.0, 2.0**53, 1
 
 
 class BadMessageUsedError(Exception):
-    """Something got through that must not."""
+    """A damaged message was used."""
 
 
 def _damaged(message: object, cls: type, rng: np.random.Generator) -> object | None:
@@ -303,6 +303,6 @@ def judge_batch(kind: str, seed: int, numbers: Sequence[int]) -> dict[str, int]:
 
 
 def _silence_stderr() -> None:
-    """Let the middleware's complaints about each message go nowhere."""
+    """Discard the middleware's log lines about each message."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)

@@ -1,10 +1,9 @@
-"""Feed damaged messages to everything that listens: none may crash it, and no bad one be used.
+"""Feed damaged messages to every subscriber: none may crash it, and none may be used.
 
-Each message is serialised as it travels over DDS, changed in its bytes or in its fields, read back
-by ROS 2's own deserialiser, and given to the code that the nodes give it to. That happens in
-processes of their own, so that a crash would be counted and not end the count. Then bytes that are
-no message at all are sent over real DDS to a policy node, whose commands are judged, and to a
-learner, which must go on learning.
+Each message is serialised as for DDS, changed in its bytes or fields, read back by the deserialiser
+of ROS 2, and given to the code of the nodes. This happens in separate processes, so that a crash is
+counted and the test continues. Then random bytes are sent over real DDS to a policy node, whose
+commands are judged, and to a learner, which must continue to learn.
 """
 
 import json
@@ -28,25 +27,25 @@ CLEAN = {"unreadable", "refused", "accepted", "unchanged"}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     messages: int = 100_000
     """Damaged messages, over all kinds together."""
     dds_seconds: float = 60.0
-    """How long garbage is sent over DDS to a policy node, and then to a learner; 0: not."""
+    """How long garbage is sent over DDS to a policy node, and then to a learner; 0 for neither."""
     seed: int = 0
     """Of the changes."""
     out: Path = Path("runs/message_fuzzing")
     """Folder for summary.json."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no count."""
+        """Reject negative numbers."""
         if self.messages < 1 or self.seed < 0 or self.dds_seconds < 0.0:
             raise ValueError("messages must be positive, seed and dds_seconds not negative")
 
 
 def main() -> int:
-    """Count, write, and return 1 if anything was used that must not be, or crashed."""
+    """Run, write the counts, and return 1 after a crash or the use of a damaged message."""
     try:
         options = parse_options(
             Options,

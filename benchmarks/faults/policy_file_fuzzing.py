@@ -1,8 +1,8 @@
-"""Feed damaged and forged policy files to the loader: it must refuse each, and never crash.
+"""Feed damaged and forged policy files to the loader: it must reject them, and never crash.
 
-Damaged: any bytes changed; none may load. Forged: changed, and then sealed again with a digest that
-fits, as somebody might who knows how; what loads must compute what its golden pairs say. The loader
-runs in processes of its own, so that a crash would be counted and not end the count.
+Damaged: some bytes are changed; none may load. Forged: changed, then given a matching digest; a
+file that loads must reproduce its golden pairs. The loader runs in separate processes, so that a
+crash is counted and the test continues.
 """
 
 import json
@@ -28,7 +28,7 @@ from sim_training.terminal.options import parse_options
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     files: int = 100_000
     """Damaged files."""
@@ -102,7 +102,7 @@ def judge_batch(path: Path, is_forged: bool, seed: int, numbers: range) -> dict[
 
 
 def main() -> int:
-    """Count, write, and return 1 if anything but a refusal was seen of a damaged file."""
+    """Run, write the counts, and return 1 if a damaged file was not rejected."""
     try:
         options = parse_options(
             Options,

@@ -1,10 +1,10 @@
-"""How much of what a robot costs a policy is won back by learning on it.
+"""Measure how much of the lost return learning on a changed robot recovers.
 
-For every shift, seed and arm a learner learns on the shifted robot for the given robot steps, over
-DDS or, with --in-process, without ROS. The policies that had run at each mark are measured
-afterwards, most likely actions, in the shifted simulator, as is the policy as it came (frozen), the
-one that the learner kept as its best, and with --ceiling one that was trained there. Each finished
-run is a JSON file in --out, and what is there is not run again. Tables and curves go to --out too.
+For every shift, seed and arm, a learner learns on the changed robot for the given robot steps, over
+DDS or, with --in-process, without ROS. Afterwards the changed simulator measures, with the most
+likely actions: the policy that ran at each mark, the one before learning (frozen), the best one
+that the learner kept, and with --ceiling one that was trained there. Each finished run is a JSON
+file in --out and is not repeated. Tables and curves go to --out too.
 
     python -m benchmarks.learning.fine_tuning --run runs/hc1 --shift actuator_gain=0.7 --seeds 1 2 3
 """

@@ -89,7 +89,7 @@ def write_report(runs: Sequence[Run], out: Path) -> None:
 
 
 def ceiling_of(shift: str, runs: Sequence[Run]) -> float | None:
-    """Return what policies trained in the shifted simulator earn there, if any was measured."""
+    """Return the mean return of policies trained in the shifted simulator, if one was measured."""
     found = [run.frozen for run in runs if (run.shift, run.arm) == (shift, "ceiling")]
     return fmean(found) if found else None
 

@@ -1,10 +1,10 @@
-"""Train a task over several seeds, evaluate what came out, and write it down.
+"""Train a task over several seeds, evaluate the policies, and record the returns.
 
     python -m benchmarks.learning.returns --task hopper --algorithm sac --seeds 1 2 3
     python -m benchmarks.learning.returns --env Pendulum-v1 --steps 20000 -- --sac.utd-ratio 0.5
 
-Runs where it was stopped go on; what stands after `--` goes to `sac-ros train` as it is. One row a
-run in OUT/returns.csv; the curves of a task and algorithm in OUT/returns/, as CSV and PNG.
+Unfinished runs are resumed. Words after `--` go to `sac-ros train` unchanged. OUT/returns.csv has
+one row for each run; OUT/returns/ has the curves of each task and algorithm, as CSV and PNG.
 """
 
 import shlex
@@ -42,7 +42,7 @@ LATE: Final = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     task: str | None = None
     """Name of a task, or a task file."""
@@ -59,16 +59,16 @@ class Options:
     evaluation_seed: int = 1000
     """Of the start states of that evaluation."""
     train: bool = True
-    """Train what is not finished; --no-train writes down what is there, as partial."""
+    """Train unfinished runs; --no-train records them as they are, as partial."""
     name: str | None = None
     """Of the results; None means TASK_ALGORITHM. Give one with options that change the result."""
     runs: Path = Path("runs/returns")
     """Folder for the runs themselves."""
     out: Path = Path("docs/results")
-    """Folder for what is written down."""
+    """Folder for the table and the curves."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
+        """Reject options that cannot be run."""
         if (self.task is None) == (self.env is None):
             raise ValueError("give exactly one of --task hopper and --env Pendulum-v1")
         for name in ("steps", "episodes"):
@@ -89,7 +89,7 @@ class Options:
 
 
 def main() -> int:
-    """Train, evaluate and write down each seed in turn."""
+    """Train, evaluate and record each seed in turn."""
     try:
         arguments, train_options = split_at_double_dash(sys.argv[1:])
         options = parse_options(

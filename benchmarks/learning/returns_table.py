@@ -1,4 +1,4 @@
-"""What a benchmark of returns writes down, and how it stays whole beside other processes."""
+"""The table and curves of the returns benchmark, safe with several processes that write them."""
 
 import csv
 import dataclasses

@@ -1,8 +1,8 @@
 """Learning on a simulated robot without ROS: environment, policy and learner in one process.
 
-What learns is the learner node's own RobotLearner, and what acts are the policy files that it
-makes; left out are messages, clocks, the guard and the checks of an update. Learning takes all the
-time it needs, so the update-to-data ratio is the recipe's.
+The learner node's own RobotLearner learns, and the policy files that it exports act. Messages,
+clocks, the guard and the checks of an update are left out. Learning takes all the time it needs, so
+the update-to-data ratio is that of the recipe.
 """
 
 import time
@@ -36,7 +36,7 @@ def learn_in_process(
 ) -> list[EpisodeRow]:
     """Let a learner learn for so many robot steps; return its episodes.
 
-    New policies are let in where an episode ends, and not before the baseline's are over.
+    New policies start when an episode ends, after the episodes of the baseline.
     """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -1,9 +1,10 @@
-"""Measure how fast experience is collected, beside what Gymnasium's own environments can step.
+"""Measure how fast experience is collected, beside the vector environments of Gymnasium.
 
     python -m benchmarks.speed.collection_speed
 
 `sac-ros train` with updates switched off, against gymnasium.make_vec's SyncVectorEnv and
-AsyncVectorEnv that are only stepped with random actions, in turns. Also weighs a replay buffer.
+AsyncVectorEnv that are only stepped with random actions, in turns. Also measures the memory of a
+replay buffer.
 """
 
 import contextlib
@@ -49,7 +50,7 @@ PACKAGES = ("gymnasium", "mujoco", "numpy", "torch")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     env: str = "HalfCheetah-v5"
     """Id of the Gymnasium environment."""
@@ -63,7 +64,7 @@ class Options:
     """Folder for summary.json."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
+        """Reject options that cannot be measured."""
         for name in ("num_envs", "steps", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -71,7 +72,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What one way of stepping came to, over all rounds."""
+    """Result of one way of stepping, over all rounds."""
 
     subject: str
     steps_per_s: float
@@ -126,7 +127,7 @@ def collection_steps_per_s(options: Options) -> float:
 
 
 class StepTimes(LineDisplay):
-    """Says nothing, and measures the loop itself, from its first step to its last."""
+    """Shows nothing, and measures the loop itself, from its first step to its last."""
 
     def __init__(self, steps: int) -> None:
         super().__init__(steps)
@@ -143,7 +144,7 @@ class StepTimes(LineDisplay):
         self.collecting_s = time.perf_counter() - self._entered_s
 
     def say(self, line: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 def measure(options: Options, console: Console) -> list[Row]:
@@ -158,8 +159,8 @@ def measure(options: Options, console: Console) -> list[Row]:
     for number in range(options.rounds):
         for name, steps_per_s in subjects.items():
             found[name].append(steps_per_s())
-        said = ", ".join(f"{name} {speeds[-1]:.0f}" for name, speeds in found.items())
-        console.print(f"round {number + 1}/{options.rounds}, steps/s: {said}", style="dim")
+        rates = ", ".join(f"{name} {speeds[-1]:.0f}" for name, speeds in found.items())
+        console.print(f"round {number + 1}/{options.rounds}, steps/s: {rates}", style="dim")
     sync.close()
     stepped_async.close()
     gymnasium_names = [name for name in subjects if name != OURS]
@@ -168,7 +169,7 @@ def measure(options: Options, console: Console) -> list[Row]:
         Row(
             subject=name,
             steps_per_s=statistics.median(speeds),
-            # Within a round: what else the machine did then slowed both.
+            # Within a round: other load on the machine slowed both.
             ratio=statistics.median(
                 speed / other for speed, other in zip(speeds, found[best], strict=True)
             ),

@@ -1,4 +1,4 @@
-"""Measure what `sac-ros train --seeds` makes of the cores, beside the same seeds one by one.
+"""Measure how well `sac-ros train --seeds` uses the cores, beside the same seeds one by one.
 
     python -m benchmarks.speed.seeds_side_by_side
 
@@ -32,7 +32,7 @@ PACKAGES: Final = ("torch", "gymnasium", "mujoco", "numpy")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person types."""
+    """Command-line options."""
 
     task: str = "half_cheetah"
     """Task that is trained."""
@@ -48,7 +48,7 @@ class Options:
     """Folder for summary.json."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
+        """Reject options that cannot be measured."""
         for name in ("steps", "rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -56,7 +56,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What one command came to."""
+    """Result of one command."""
 
     jobs: int
     steps_per_s: float
@@ -81,8 +81,8 @@ def take_turn(options: Options, jobs: int, num_cores: int) -> Turn:
         )
         wall_s = time.monotonic() - began_s
     if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip()
-        raise TrainingFailedError(f"sac-ros {' '.join(words)} failed: {said}")
+        output = (result.stderr or result.stdout).strip()
+        raise TrainingFailedError(f"sac-ros {' '.join(words)} failed: {output}")
     used_s = _processor_time_of_children_s() - used_before_s
     return Turn(
         jobs=jobs,

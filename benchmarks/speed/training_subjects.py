@@ -1,9 +1,9 @@
-"""One SAC in a process of its own that trains when it is told to: what is compared in speed.
+"""One SAC in a process of its own that trains on request, to compare speeds.
 
-    python training_subjects.py SUBJECT THREADS
+    python -m benchmarks.speed.training_subjects SUBJECT THREADS
 
-Says `ready` when it is in steady state; then, for every line with a number of environment steps,
-takes them and prints the seconds that took. All of them train HalfCheetah-v5 with one environment,
+Prints `ready` in steady state. Then, for every line with a number of environment steps, it takes
+them and prints the duration in seconds. All of them train HalfCheetah-v5 with one environment,
 batch 256, two hidden layers of 256, and one update of critics, actor and temperature a step.
 """
 
@@ -67,7 +67,7 @@ class TurnDisplay(TurnTaker):
         """Show nothing."""
 
     def say(self, line: str) -> None:
-        """Say it where it is no answer."""
+        """Print it on stderr, where it is no answer."""
         print(line, file=sys.stderr, flush=True)
 
 
@@ -145,7 +145,7 @@ SUBJECTS: Final[dict[str, Callable[[int], None]]] = {
 
 
 def environment(subject: str, threads: int) -> dict[str, str]:
-    """Return what must be set before a subject's process begins; JAX takes no other orders."""
+    """Return what must be set before a subject's process begins; JAX reads nothing else."""
     if subject != "sbx":
         return {}
     eigen = "true" if threads > 1 else "false"

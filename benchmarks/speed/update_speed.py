@@ -1,4 +1,4 @@
-"""Updates a second, without environment: what bounds them, how they scale, what a neighbour does.
+"""Updates per second without an environment: their bound, their scaling, the effect of a busy core.
 
 Shapes: B batch, H width, O obs_dim, A action_dim, N = 2 critics.
 """
@@ -137,7 +137,7 @@ def measure_updates(threads: Sequence[int], rounds: int, steps: int) -> list[Row
 
 
 def _profile(subjects: dict[str, Callable[[], None]], threads: int) -> list[Row]:
-    """Divide the time of a compiled update among what it goes to."""
+    """Divide the time of a compiled update into products, kernels and the rest."""
     rows = []
     for precision in PRECISIONS:
         with profile(activities=[ProfilerActivity.CPU]) as profiled:

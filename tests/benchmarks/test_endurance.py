@@ -46,7 +46,7 @@ def test_growth_is_of_what_stays_and_not_of_what_comes_and_goes() -> None:
     assert leak.mib_per_hour == pytest.approx(36.0, rel=0.01)
 
 
-def test_time_of_standstills_is_counted_once_and_only_where_it_lies() -> None:
+def test_time_of_stalls_is_counted_once_and_only_where_it_lies() -> None:
     # Two cores: the second span overlaps the first, the third lies within the fourth.
     spans = merged([(15, 30), (10, 20), (55, 57), (50, 60)])
     np.testing.assert_array_equal(spans, [[10, 30], [50, 60]])
