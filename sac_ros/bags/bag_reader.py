@@ -1,7 +1,7 @@
 """Read rosbag2 bags, MCAP or SQLite, whole or cut off by a crash. Needs no ROS."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -85,18 +85,19 @@ _DAMAGE = (
 
 @contextmanager
 def open_bag(path: Path) -> Iterator[Bag]:
-    """Open a bag's folder, or a single .mcap file; raise BagError."""
-    found = list(path.glob("*.mcap")) if path.is_dir() else [path]
-    # Numbered by rosbag2 without leading zeros: _2 comes before _10.
-    files = sorted(found, key=lambda file: (len(file.name), file.name))
-    files = [file for file in files if file.suffix == ".mcap"]
+    """Open a bag's folder, with or without metadata.yaml, or a single file; raise BagError."""
     if not path.exists():
-        raise BagError(f"no bag at {path}; give the folder that has its metadata.yaml")
-    if any(_is_cut_off(file) for file in files):
-        yield _cut_off_bag(path, files)
+        raise BagError(f"no bag at {path}; give the bag's folder, or a .mcap or .db3 file")
+    sources = _sources(path)
+    files = [file for file in sources if file.suffix == ".mcap"]
+    if path.is_dir() and sources == [path]:
+        files = _in_order(path.glob("*.mcap"))
+    is_cut_off = any(_is_cut_off(file) for file in files)
+    if is_cut_off or any(_lacks_profile(file) for file in files):
+        yield _scanned_bag(path, files, is_cut_off=is_cut_off)
         return
     try:
-        with AnyReader([path], default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
+        with AnyReader(sources, default_typestore=get_typestore(Stores.ROS2_KILTED)) as reader:
 
             def raw_messages(topics: set[str]) -> Iterator[RawMessage]:
                 wanted = [c for c in reader.connections if c.topic in topics]
@@ -116,6 +117,30 @@ def open_bag(path: Path) -> Iterator[Bag]:
             )
     except (AnyReaderError, ReaderError, OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise BagError(f"cannot read the bag {path}: {_one_line(error)}") from error
+
+
+def _sources(path: Path) -> list[Path]:
+    """Return what to open: the bag itself, or its files where nothing lists them."""
+    if not path.is_dir() or (path / "metadata.yaml").is_file():
+        return [path]
+    files = _in_order([*path.glob("*.mcap"), *path.glob("*.db3")])
+    if not files:
+        raise BagError(f"no bag in {path}; there is no metadata.yaml, .mcap or .db3 file in it")
+    return files
+
+
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    """Sort as rosbag2 numbers, which is without leading zeros: _2 comes before _10."""
+    return sorted(files, key=lambda file: (len(file.name), file.name))
+
+
+def _lacks_profile(file: Path) -> bool:
+    """Say whether an MCAP file does not call itself ROS 2's, as mcap's own writer leaves open."""
+    try:
+        with file.open("rb") as stream:
+            return make_reader(stream).get_header().profile == ""
+    except _DAMAGE as error:
+        raise BagError(f"cannot read {file}: {_one_line(error)}") from error
 
 
 def _has_compressed_messages(path: Path) -> bool:
@@ -148,7 +173,7 @@ def _is_cut_off(file: Path) -> bool:
         raise BagError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _cut_off_bag(path: Path, files: list[Path]) -> Bag:
+def _scanned_bag(path: Path, files: list[Path], *, is_cut_off: bool) -> Bag:
     """Read all of it now: without an index, nothing else tells what is there."""
     topics: dict[str, str] = {}
     messages: list[RawMessage] = []
@@ -166,7 +191,7 @@ def _cut_off_bag(path: Path, files: list[Path]) -> Bag:
         return (message for message in messages if message[0] in wanted)
 
     types = get_typestore(Stores.ROS2_KILTED)
-    return Bag(path, topics, duration_s, True, raw_messages, types.deserialize_cdr)
+    return Bag(path, topics, duration_s, is_cut_off, raw_messages, types.deserialize_cdr)
 
 
 def _scan(file: Path, topics: dict[str, str], messages: list[RawMessage]) -> None:

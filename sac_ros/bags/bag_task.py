@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sac_ros.bags.bag_reader import Bag, BagError
 from sac_ros.bags.recorded_run import TopicNames
+from sac_ros.bags.topic_name import full_topic_name, parse_remaps
 from sac_ros.errors import InputError
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.policy.onnx_policy import OnnxPolicy
@@ -25,18 +26,10 @@ def topic_names(
     task: TaskSpec | None, namespace: str, node: str, remaps: Sequence[str]
 ) -> TopicNames:
     """Return the full names of the task's topics, as the nodes would resolve them."""
-    renamed = {}
-    for remap in remaps:
-        before, separator, after = remap.partition(":=")
-        if not (separator and before and after):
-            raise BagError(f"--remap {remap!r} is not FROM:=TO, such as joint_states:=/arm/states")
-        renamed[before] = after
+    renamed = parse_remaps(remaps)
 
     def full(topic: str) -> str:
-        name = renamed.get(topic, topic)
-        return (
-            name if name.startswith("/") else f"/{namespace.strip('/')}/{name}".replace("//", "/")
-        )
+        return full_topic_name(topic, namespace, renamed)
 
     return TopicNames(
         sensors={} if task is None else {full(r.topic): r.topic for r in task.readings},

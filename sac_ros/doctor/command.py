@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
+from sac_ros.bags.topic_name import parse_remaps
 from sac_ros.doctor.examination import examine_policy, examine_robot
 from sac_ros.doctor.finding import Finding
 from sac_ros.doctor.recording import Recording
@@ -62,11 +63,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--task", default="", help="task name or .yaml to run it with (default: the policy's own)"
     )
-    parser.add_argument("--bag", type=Path, help="read this rosbag2 instead of live topics")
+    parser.add_argument(
+        "--bag", type=Path, help="read this bag (folder or .mcap) instead of live topics"
+    )
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="how long to listen (default: %(default)s)"
     )
     parser.add_argument("--namespace", default="", help="namespace of the robot's topics")
+    parser.add_argument(
+        "--remap",
+        action="append",
+        default=[],
+        metavar="FROM:=TO",
+        help="where a topic of the task is; may be given several times",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -75,6 +85,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     options = make_parser().parse_args(argv)
     if not 0.5 <= options.seconds <= 3600.0:
         raise InputError(f"doctor: --seconds is {options.seconds}, expected 0.5 to 3600")
+    options.remap = parse_remaps(options.remap)
     return options
 
 
@@ -83,11 +94,11 @@ def _record(task: TaskSpec, options: argparse.Namespace) -> Recording:
     if options.bag is not None:
         from sac_ros.doctor.bag_source import read_bag
 
-        return read_bag(task, options.bag, options.namespace)
+        return read_bag(task, options.bag, options.namespace, options.remap)
     from sac_ros.doctor.live_source import listen
 
     print(f"listening for {options.seconds:g} s ...", file=sys.stderr)
-    return listen(task, options.seconds, options.namespace)
+    return listen(task, options.seconds, options.namespace, options.remap)
 
 
 def _print(findings: list[Finding], source: str) -> None:

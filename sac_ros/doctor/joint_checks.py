@@ -4,7 +4,8 @@ A velocity is the change of its position, and a position that is commanded follo
 whatever correlates better with another joint's, or with the opposite, was mixed up on its way.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +25,26 @@ LEAST_SPEED = 0.02
 """A joint's typical speed, in rad/s or m/s, below which it is at rest."""
 LEAST_SAMPLES = 20
 SCALE_TOLERANCE = 2.0
+DEGREES_TOLERANCE = 0.2
 
 
-def check_joints(task: TaskSpec, recording: Recording) -> Iterator[Finding]:
-    """Look at every topic of joint states."""
+def check_joints(
+    task: TaskSpec, recording: Recording, contradicted: Collection[str]
+) -> Iterator[Finding]:
+    """Look at every topic of joint states that has no contradicting publishers."""
     joints_of: dict[str, list[str]] = {}
     for reading in task.readings:
-        if reading.is_of_joints:
+        if reading.is_of_joints and reading.topic not in contradicted:
             joints_of.setdefault(reading.topic, []).extend(reading.joints)
     for topic, names in joints_of.items():
         record, joints = recording.topics[topic], tuple(dict.fromkeys(names))
-        for heard, source in by_source(record).items():
+        sources = by_source(record)
+        for heard, source in sources.items():
             present = tuple(joint for joint in joints if joint in heard)
             yield from _check_velocities(source, present)
-        yield from _check_following(task, recording, record, joints)
+        all_heard = {joint for heard in sources for joint in heard}
+        present = tuple(joint for joint in joints if joint in all_heard)
+        yield from _check_following(task, recording, record, present)
 
 
 def _check_velocities(record: TopicRecord, joints: tuple[str, ...]) -> Iterator[Finding]:
@@ -63,9 +70,23 @@ def _check_velocities(record: TopicRecord, joints: tuple[str, ...]) -> Iterator[
                 subject=joint,
                 level="error",
                 found=f"its velocity is {ratio:.3g} times the change of its position",
-                advice="check the unit (degrees are 57.3 times radians), the gear ratio and the"
-                " publisher's time stamps",
+                advice=_explain_ratio(ratio),
             )
+
+
+def _explain_ratio(ratio: float) -> str:
+    """Return what makes a velocity this many times the change of its position."""
+    of_degrees = math.degrees(1.0)
+    for factor, velocity, position in (
+        (of_degrees, "degrees per second", "radians"),
+        (1.0 / of_degrees, "radians per second", "degrees"),
+    ):
+        if abs(ratio / factor - 1.0) < DEGREES_TOLERANCE:
+            return (
+                f"it looks like a velocity in {velocity} and a position in {position}, which differ"
+                " by a factor of 57.3; ROS uses radians (REP 103)"
+            )
+    return "check the unit, the gear ratio and the publisher's time stamps"
 
 
 def _check_following(

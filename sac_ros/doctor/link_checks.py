@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sac_ros.doctor.finding import Finding
+from sac_ros.doctor.publisher_checks import check_publishers
 from sac_ros.doctor.recording import Endpoint, Recording, TopicRecord
 from sac_ros.task.task_spec import Reading, TaskSpec
 
@@ -26,15 +27,17 @@ def check_sensors(task: TaskSpec, recording: Recording) -> Iterator[Finding]:
         yield from _check_listeners(topic, record)
         if record.samples:
             yield from _check_timing(task, topic, readings, record, recording.duration_s)
+            yield from check_publishers(topic, readings, record)
             if readings[0].is_of_joints:
                 yield from _check_joints(topic, readings, record)
 
 
 def check_command(task: TaskSpec, recording: Recording) -> Iterator[Finding]:
     """See whether somebody will hear the commands, and that nobody else sends them."""
-    if not recording.knows_graph:
-        return
     topic, record = task.action.topic, recording.topics[task.action.topic]
+    if not recording.knows_graph:
+        yield from _check_type(topic, task.action.type, record)
+        return
     fitting = [end for end in record.subscribers if end.type == task.action.type]
     if not record.subscribers:
         yield Finding(
@@ -78,15 +81,8 @@ def check_command(task: TaskSpec, recording: Recording) -> Iterator[Finding]:
 def _check_presence(
     topic: str, type_name: str, record: TopicRecord, recording: Recording
 ) -> Iterator[Finding]:
+    yield from _check_type(topic, type_name, record)
     others = [end for end in record.publishers if end.type != type_name]
-    if others:
-        yield Finding(
-            check="type",
-            subject=topic,
-            level="error",
-            found=f"{others[0].node} publishes {others[0].type}",
-            advice=f"the task reads {type_name}; correct the task's type, or remap the topic",
-        )
     if record.samples:
         count, duration_s = len(record.samples), recording.duration_s
         found = f"{count} messages in {duration_s:.1f} s"
@@ -100,6 +96,17 @@ def _check_presence(
             found=silent or "nobody publishes it",
             advice="start the driver, or correct its name, namespace or remapping: the name must be"
             f" {topic!r} for the policy node",
+        )
+
+
+def _check_type(topic: str, type_name: str, record: TopicRecord) -> Iterator[Finding]:
+    for end in [end for end in record.publishers if end.type != type_name][:1]:
+        yield Finding(
+            check="type",
+            subject=topic,
+            level="error",
+            found=f"{end.node} publishes {end.type}",
+            advice=f"the task has {type_name}; correct the task's type, or remap the topic",
         )
 
 

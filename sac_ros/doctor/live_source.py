@@ -1,14 +1,16 @@
 """Listen to a running robot for a while."""
 
 import time
+from collections.abc import Mapping
 
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from sac_ros.doctor.recording import Endpoint, Recording, Sample, TopicRecord
 from sac_ros.nodes.messages.message_conversion import message_class
 from sac_ros.nodes.messages.message_stamp import stamp_s
+from sac_ros.nodes.messages.publisher_conflict import PublisherIds
+from sac_ros.nodes.process.node_resources import NodeResources
 from sac_ros.nodes.recorders.embedded_node import EmbeddedNode
 from sac_ros.task.task_spec import TaskSpec
 
@@ -19,17 +21,19 @@ DISCOVERY_S = 5.0
 """How long to wait for every topic's publisher; joining a running system takes up to 2.7 s."""
 
 
-def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
+def listen(
+    task: TaskSpec, duration_s: float, namespace: str, remaps: Mapping[str, str]
+) -> Recording:
     """Return what the task's topics bring in `duration_s`, and who is on them."""
     listener = EmbeddedNode(NAME, namespace)
-    node = listener.node
+    node, resources = listener.node, NodeResources(listener.node)
     records = {reading.topic: TopicRecord() for reading in task.readings}
     types: dict[str, str] = {reading.topic: reading.type for reading in task.readings}
     records.setdefault(task.action.topic, TopicRecord())
     types.setdefault(task.action.topic, task.action.type)
     try:
         for topic, type_name in types.items():
-            _subscribe(node, topic, type_name, records[topic])
+            _subscribe(resources, remaps.get(topic, topic), type_name, records[topic])
         _spin(listener, DISCOVERY_S, records, until_all_heard=[r.topic for r in task.readings])
         for record in records.values():
             record.samples.clear()
@@ -37,8 +41,9 @@ def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
         _spin(listener, duration_s, records, until_all_heard=[])
         heard_s = time.monotonic() - began_s
         for topic, record in records.items():
-            record.publishers = _endpoints(node.get_publishers_info_by_topic(topic))
-            record.subscribers = _endpoints(node.get_subscriptions_info_by_topic(topic))
+            name = remaps.get(topic, topic)
+            record.publishers = _endpoints(node.get_publishers_info_by_topic(name))
+            record.subscribers = _endpoints(node.get_subscriptions_info_by_topic(name))
     finally:
         listener.close()
     return Recording(
@@ -49,14 +54,15 @@ def listen(task: TaskSpec, duration_s: float, namespace: str) -> Recording:
     )
 
 
-def _subscribe(node: Node, topic: str, type_name: str, record: TopicRecord) -> None:
-    def note(message: object) -> None:
-        now_s = time.monotonic()
-        stamped_s = stamp_s(message, now_s)
-        own_s = None if stamped_s == now_s else stamped_s
-        record.samples.append(Sample(now_s, own_s, message))
+def _subscribe(resources: NodeResources, topic: str, type_name: str, record: TopicRecord) -> None:
+    ids = PublisherIds()
 
-    node.create_subscription(message_class(type_name), topic, note, LISTENING_QOS)
+    def note(message: object, info: Mapping[str, object]) -> None:
+        now_s = time.monotonic()
+        own_s = stamp_s(message, 0.0) or None
+        record.samples.append(Sample(now_s, own_s, message, ids.publisher_of(info)))
+
+    resources.subscription(message_class(type_name), topic, note, LISTENING_QOS)
 
 
 def _spin(
@@ -79,6 +85,7 @@ def _endpoints(infos: list[TopicEndpointInfo]) -> list[Endpoint]:
             type=info.topic_type,
             is_reliable=info.qos_profile.reliability == ReliabilityPolicy.RELIABLE,
             is_latched=info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL,
+            gid=bytes(info.endpoint_gid),
         )
         for info in infos
         if info.node_name != NAME

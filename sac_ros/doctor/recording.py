@@ -1,6 +1,6 @@
 """What was heard of a robot for a while, from live topics or from a bag."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ class Endpoint:
     type: str
     is_reliable: bool
     is_latched: bool
+    gid: bytes = b""
+    """Its identity in the middleware; empty where that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Sample:
     arrival_s: float
     stamp_s: float | None
     message: object
+    publisher: Hashable = 0
+    """What tells its publisher from others of the topic; the same for all where nothing does."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.doctor.finding import Finding
+from sac_ros.doctor.range_explanation import explain
 from sac_ros.doctor.recording import Recording, TopicRecord, by_source, series
 from sac_ros.policy.training_range import TrainingRange
 from sac_ros.task.task_spec import Channel, TaskSpec
@@ -35,8 +36,9 @@ def check_values(
             for names, source in by_source(record).items()
             if _is_sent(channel, source)
         ]
-        if {column for columns, _ in sent for column in columns} != set(range(channel.size)):
-            continue  # something is missing, which the link checks say
+        # Joints that are missing are named by the link checks; the others are checked all the same.
+        if not any(columns for columns, _ in sent):
+            continue
         if not all(np.isfinite(part[:, columns]).all() for columns, part in sent):
             yield Finding(
                 check="finite",
@@ -82,7 +84,9 @@ def _columns(channel: Channel, names: tuple[str, ...]) -> list[int]:
 
 def _changes(values: NDArray[np.float64]) -> bool:
     """Say whether any entry [N, size] is not the same all the time."""
-    return bool((values[1:] != values[:-1]).any() and not np.isnan(values).all())
+    # Column by column without its gaps: several publishers bring some joints each.
+    columns = [column[~np.isnan(column)] for column in values.T]
+    return any(bool((column[1:] != column[:-1]).any()) for column in columns)
 
 
 def _is_sent(channel: Channel, source: TopicRecord) -> bool:
@@ -109,46 +113,12 @@ def _check_range(
             level="error" if shares[index] > OFTEN else "warning",
             found=f"{seen.min():.4g} to {seen.max():.4g} {channel.unit}; training saw"
             f" {low[index]:.4g} to {high[index]:.4g} ({shares[index]:.0%} of samples outside)",
-            advice=_explain(channel, training, values, int(index), names),
+            advice=explain(channel, training, values, int(index), names),
         )
     if is_fine:
         yield Finding(
             check="range", subject=channel.name, level="ok", found="within what training saw"
         )
-
-
-def _explain(
-    channel: Channel,
-    training: TrainingRange,
-    values: NDArray[np.float64],
-    index: int,
-    names: tuple[str, ...],
-) -> str:
-    """Return what would bring an entry back into its range, if something simple does."""
-
-    def fits(candidate: NDArray[np.float64], at: int) -> bool:
-        tried = values.copy()
-        tried[:, at] = candidate
-        heard = ~np.isnan(candidate)
-        return float(training.outside(channel.name, tried)[heard, at].mean()) <= RARELY
-
-    seen = values[:, index]
-    if fits(-seen, index):
-        return (
-            f"suspected sign flip of {names[index]}: with the other sign it would fit; check the"
-            " joint's axis in driver and model"
-        )
-    if fits(np.radians(seen), index):
-        return f"{names[index]} looks like degrees; ROS uses radians (REP 103)"
-    if fits(seen / 1000.0, index):
-        return f"{names[index]} looks like thousandths (mm); ROS uses SI units (REP 103)"
-    for other in range(channel.size):
-        if other != index and fits(seen, other) and fits(values[:, other], index):
-            return (
-                f"suspected permutation of {names[index]} and {names[other]}: exchanged, both"
-                " would fit; check the order of names in the driver"
-            )
-    return "bring the robot to a pose that training knows, or check unit, offset and frame"
 
 
 def _check_gravity(channel: Channel, mean: NDArray[np.float64]) -> Iterator[Finding]:

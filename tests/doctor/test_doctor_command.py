@@ -89,11 +89,53 @@ def test_bag_with_a_flipped_joint_names_it(tmp_path: Path) -> None:
     assert "joint_angles: elbow" in found["range"]
 
 
+def test_bag_of_a_killed_recorder_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP)
+    whole = next(bag.glob("*.mcap")).read_bytes()
+    killed = tmp_path / "killed.mcap"
+    killed.write_bytes(whole[: len(whole) * 6 // 10])
+    process = doctor(arm_policy(tmp_path), "--bag", killed)
+    assert "cut off" in process.stdout and "Traceback" not in process.stderr
+    assert "present, joint_states" in process.stdout
+
+
+def test_bag_folder_without_metadata_is_read(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", StoragePlugin.MCAP)
+    (bag / "metadata.yaml").unlink()
+    process = doctor(arm_policy(tmp_path), "--bag", bag)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+
+@pytest.mark.parametrize("topic", ["joint_states", "joint_commands"])
+def test_topic_of_another_type_in_a_bag_is_a_finding(tmp_path: Path, topic: str) -> None:
+    from rosbags.typesys import get_types_from_msg
+
+    store, other = get_typestore(Stores.ROS2_KILTED), "my_msgs/msg/DynState"
+    store.register(get_types_from_msg("string[] joint_names\nfloat64[] interface_values", other))
+    message = store.types[other](joint_names=["hip"], interface_values=np.array([0.1]))
+    path = tmp_path / "other"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(f"/{topic}", other, typestore=store)
+        for step in range(100):
+            writer.write(connection, 10_000_000 * step, store.serialize_cdr(message, other))
+    found = findings(doctor(arm_policy(tmp_path), "--bag", path, "--json"))
+    assert found["type"] == [topic]
+
+
+def test_topics_of_a_bag_can_be_remapped(tmp_path: Path) -> None:
+    bag, policy = write_bag(tmp_path / "bag", StoragePlugin.MCAP), arm_policy(tmp_path)
+    away = ("--namespace", "robot1", "--remap", "joint_commands:=/joint_commands")
+    assert "present" in findings(doctor(policy, "--bag", bag, "--json", *away))
+    back = (*away, "--remap", "joint_states:=/joint_states")
+    assert findings(doctor(policy, "--bag", bag, "--json", *back)) == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("nowhere.onnx",), "no policy at nowhere.onnx"),
-        (("POLICY", "--bag", "nowhere"), "cannot read the bag"),
+        (("POLICY", "--bag", "nowhere"), "no bag at nowhere"),
+        (("POLICY", "--remap", "nonsense"), "FROM:=TO"),
         (("POLICY", "--task", "hoper"), "known tasks"),
         (("POLICY", "--seconds", "0"), "0.5 to 3600"),
         (("POLICY", "--second"), "--help"),

@@ -224,6 +224,98 @@ def test_planted_fault_is_named(
     assert all(finding.advice for finding in named)
 
 
+def advice_of(recording: Recording, policy: OnnxPolicy, subject: str) -> str:
+    findings = bad(examine_robot(policy, ARM, recording))
+    return next(f.advice for f in findings if (f.check, f.subject) == ("range", subject))
+
+
+def with_shoulder_near(recording: Recording, angle: float, swing: float) -> Recording:
+    changed = copy.deepcopy(recording)
+    for number, sample in enumerate(changed.topics[STATES].samples):
+        sample.message.position[0] = angle + swing * math.sin(number / 20)  # type: ignore[attr-defined]
+        sample.message.velocity[0] = 0.0  # type: ignore[attr-defined]
+    return changed
+
+
+@pytest.mark.parametrize("angle", [-3.0, 2.4, 3.0, 6.0])
+@pytest.mark.parametrize("swing", [0.0, 0.05, 0.3])
+def test_pose_that_training_never_saw_is_no_mistaken_unit(
+    healthy: Recording, policy: OnnxPolicy, angle: float, swing: float
+) -> None:
+    recording = with_shoulder_near(healthy, angle, swing)
+    advice = advice_of(recording, policy, "joint_angles: shoulder")
+    assert advice.startswith("bring the robot to a pose that training knows")
+
+
+def test_joint_at_rest_far_beyond_any_turn_is_possibly_in_degrees(
+    healthy: Recording, policy: OnnxPolicy
+) -> None:
+    recording = with_shoulder_near(healthy, 45.0, 0.0)
+    assert "possibly in degrees" in advice_of(recording, policy, "joint_angles: shoulder")
+
+
+def test_likely_unit_is_told_with_how_much_of_the_range_it_fills(
+    healthy: Recording, policy: OnnxPolicy
+) -> None:
+    recording = copy.deepcopy(healthy)
+    each_state(degrees)(recording)
+    assert "% of the trained range" in advice_of(recording, policy, "joint_angles: shoulder")
+
+
+def test_other_joints_are_checked_if_one_is_missing(healthy: Recording, policy: OnnxPolicy) -> None:
+    recording = copy.deepcopy(healthy)
+    each_state(rename)(recording)
+    each_state(degrees)(recording)
+    assert "looks like degrees" in advice_of(recording, policy, "joint_angles: shoulder")
+    named = {(f.check, f.subject) for f in bad(examine_robot(policy, ARM, recording))}
+    assert ("joint", "elbow") in named
+
+
+def ghost(names: list[str], publisher: object) -> Callable[[Recording], None]:
+    """Add a second publisher that says that all joints are at zero."""
+
+    def plant(recording: Recording) -> None:
+        samples = recording.topics[STATES].samples
+        both: list[Sample] = []
+        for sample in samples:
+            assert sample.stamp_s is not None
+            zero = np.zeros(len(names))
+            message = joint_state(names, zero, zero, sample.stamp_s + 1e-3)
+            late = replace(
+                sample,
+                message=message,
+                stamp_s=sample.stamp_s + 1e-3,
+                arrival_s=sample.arrival_s + 1e-3,
+                publisher=publisher,
+            )
+            both += [sample, late]
+        samples[:] = both
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    ("names", "publisher"),
+    [
+        (["shoulder", "elbow"], b"ghost"),
+        (["elbow", "shoulder"], 0),
+        (["shoulder"], 0),
+        (["shoulder", "elbow"], 0),  # of a bag, which tells no publishers apart
+    ],
+)
+def test_contradicting_publishers_are_named(
+    healthy: Recording, policy: OnnxPolicy, names: list[str], publisher: object
+) -> None:
+    recording = copy.deepcopy(healthy)
+    for sample in recording.topics[STATES].samples:
+        sample.message.position[0] += 0.8  # type: ignore[attr-defined]
+    ghost(names, publisher)(recording)
+    named = bad(examine_robot(policy, ARM, recording))
+    hits = [f for f in named if (f.check, f.subject) == ("publishers", STATES)]
+    assert len(hits) == 1 and "shoulder" in hits[0].found
+    assert not any("degrees" in finding.advice for finding in named)
+
+
 def test_robot_that_stands_still_gets_a_clean_bill(healthy: Recording, policy: OnnxPolicy) -> None:
     recording = copy.deepcopy(healthy)
     each_state(freeze)(recording)
