@@ -23,3 +23,4 @@ html_static_path = ["_static"]
 html_css_files = ["wide.css"]
 html_show_sphinx = False
 copybutton_prompt_text = "$ "
+copybutton_line_continuation_character = "\\"

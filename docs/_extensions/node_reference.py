@@ -43,14 +43,13 @@ def parameter_reference() -> str:
         rows = [
             (
                 code(row.name),
-                ROS_TYPES[type(row.default)],
+                f"{ROS_TYPES[type(row.default)]}{_range(row.bounds)}",
                 code(_default(row.default)),
-                _range(row.bounds),
                 row.description,
             )
             for row in declared_parameters(module)
         ]
-        header = ("parameter", "type", "default", "range", "meaning")
+        header = ("parameter", "type and range", "default", "meaning")
         parts.append(f"## `{node}`\n\n{table(header, rows)}")
     return "\n".join(parts)
 
@@ -136,7 +135,7 @@ def _interfaces_file() -> Path:
 
 
 def _range(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f"{bounds[0]:.10g} to {bounds[1]:.10g}"
+    return "" if bounds is None else f", {bounds[0]:.10g} to {bounds[1]:.10g}"
 
 
 def _default(value: object) -> str:

@@ -78,7 +78,7 @@ def _block_table(block: Block) -> str:
     rows = []
     for field in fields(block.module, block.cls):
         _require_documented(block, field)
-        default = "**required**" if field.default is None else code(_yaml_words(field.default))
+        default = "**required**" if field.default is None else _yaml_words(field.default)
         rows.append(
             (
                 code(field.name),
@@ -129,7 +129,9 @@ def _plural(item: str) -> str:
 
 
 def _yaml_words(default: str) -> str:
-    return {"None": "null", "()": "[]", "''": '""'}.get(default, default.replace("'", ""))
+    if default.startswith("_"):
+        return "depends"  # a stand-in; the docstring says on what
+    return code({"None": "null", "()": "[]", "''": '""'}.get(default, default.replace("'", "")))
 
 
 def _example(block: Block, key: str) -> str:

@@ -14,11 +14,21 @@ PAGE = ROOT / "docs" / "get_started" / "index.md"
 
 
 def console_commands() -> list[str]:
-    """Return the commands of the page's console blocks, without their prompts."""
+    """Return the lines of the page's console blocks, without their prompts."""
     blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    assert all(line.startswith("$ ") for line in lines), "a console block holds commands only"
-    return [line.removeprefix("$ ") for line in lines]
+    commands = [command for block in blocks for command in block.split("\n$ ")]
+    return [command.removeprefix("$ ").strip() for command in commands]
+
+
+def test_the_page_has_its_commands_in_console_blocks() -> None:
+    commands = console_commands()
+    assert [command.split()[:2] for command in commands[:3]] == [
+        ["sac-ros", "train"],
+        ["sac-ros", "evaluate"],
+        ["sac-ros", "report"],
+    ]
+    # A line is a command of its own, or goes on where a backslash ends the last one.
+    assert all("\n" not in command.replace("\\\n", "") for command in commands)
 
 
 @pytest.mark.long
