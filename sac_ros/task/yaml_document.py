@@ -81,7 +81,8 @@ def parse_yaml(text: str, source: str) -> object:
         mark = error.problem_mark or error.context_mark
         said = " ".join(part for part in (error.context, error.problem) if part)
         advice = "; indent with spaces" if "'\\t'" in said else ""
-        raise _refusal(source, None if mark is None else mark.line + 1, said + advice) from error
+        line_of_mark = None if mark is None else mark.line + 1
+        raise _refusal(source, line_of_mark, f"not valid YAML: {said}{advice}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # PyYAML lets these escape for some escape sequences and directives.
         line = 1 if loader is None else loader.line + 1

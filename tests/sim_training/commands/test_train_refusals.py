@@ -246,7 +246,7 @@ def test_full_disk_keeps_the_last_checkpoint_and_training_goes_on_later(tmp_path
 
     assert process.returncode == 2
     assert process.stderr.count("\n") == 1, process.stderr
-    assert "The checkpoint of step 100 is whole" in process.stderr
+    assert "The checkpoint of step 100 is intact" in process.stderr
     assert "--resume" in process.stderr
     assert (full / "checkpoint" / "manifest.json").read_bytes() == saved
     assert run([*arguments, str(full), "--resume"]) == 0
