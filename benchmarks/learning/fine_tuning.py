@@ -23,9 +23,9 @@ from benchmarks.learning.robot_in_process import BASELINE_EPISODES, learn_in_pro
 from benchmarks.machine import describe_machine
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.sac.checkpoints.checkpoint import load_learner
-from sac_ros.sac.on_robot.episode_returns import EpisodeRow
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow
 from sac_ros.sac.on_robot.fine_tuning_config import FineTuningConfig
-from sac_ros.sac.on_robot.robot_learner import RobotLearnerSettings
+from sac_ros.sac.on_robot.robot_learner_settings import RobotLearnerSettings
 from sac_ros.task.package_share import package_share
 from sac_ros.task.strict_yaml import read_yaml
 from sim_training.demos.demo_nodes import own_environment

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
-from sac_ros.sac.on_robot.episode_returns import EpisodeRow
-from sac_ros.sac.on_robot.robot_learner import RobotLearner, RobotLearnerSettings
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow
+from sac_ros.sac.on_robot.robot_learner import RobotLearner
+from sac_ros.sac.on_robot.robot_learner_settings import RobotLearnerSettings
 from sac_ros.task.transition import Transition
 from sim_training.demos.robot_session import SimulatedRobot
 from sim_training.environments.box_env import BoxEnv
@@ -51,8 +52,8 @@ def learn_in_process(
         while learner.log.num_added < robot_steps:
             number, version = len(rows), learner.version if len(rows) >= baseline_episodes else 0
             _run_episode(env, running, rng, learner, number, version)
-            assert learner.tally.last is not None
-            rows.append(learner.tally.last)
+            assert learner.memory.last_episode is not None
+            rows.append(learner.memory.last_episode)
             say(rows)
             if learner.has_news and len(rows) >= baseline_episodes:
                 update = learner.make_update(num_rollbacks=0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sac_ros.bags.bag_reader import Bag, BagError, RecordedMessage
 from sac_ros.nodes.messages.command_message import CommandMessageError, command_from_message
 from sac_ros.task.task_spec import TaskSpec
-from sac_ros.task.transition import Transition, TransitionError, unpack_with_stamps
+from sac_ros.task.transition import Transition, TransitionError, unpack_labelled
 
 REORDER_TOLERANCE = 0.25
 """How far a transition may have overtaken its command in the recorder, in intervals of commands."""
@@ -94,8 +94,9 @@ def read_run(bag: Bag, task: TaskSpec, names: TopicNames) -> RecordedRun:
             is_estopped = bool(message.content.data)  # type: ignore[attr-defined]
         else:
             row = np.array(message.content.data, dtype=np.float64)  # type: ignore[attr-defined]
+            labels = [part.label for part in message.content.layout.dim]  # type: ignore[attr-defined]
             try:
-                transition = unpack_with_stamps(row, task.obs_dim, task.action_dim)
+                transition = unpack_labelled(row, labels, task.obs_dim, task.action_dim)
             except TransitionError:
                 num_unreadable += 1
                 continue
@@ -147,14 +148,15 @@ def _match_transitions(
 
 
 def _number_activations(ticks: list[Tick]) -> None:
-    """Tell activations apart: in each, episodes and their steps only count up."""
-    run, newest = 0, (-1, -1)
+    """Tell sessions apart: in each, episodes and their steps only count up."""
+    run, newest, session = 0, (-1, -1), 0
     for tick in ticks:
         if tick.sent is not None:
             place = (tick.sent.episode, tick.sent.step)
-            if place <= newest:
+            # Recordings from before there were session numbers have 0 in all of them.
+            if place <= newest or tick.sent.session != session:
                 run += 1
-            newest = place
+            newest, session = place, tick.sent.session
         tick.run = run
 
 

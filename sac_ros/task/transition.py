@@ -1,5 +1,7 @@
 """One control step of experience, and its packing into one flat row of numbers."""
 
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from sac_ros.errors import InputError
 
 FLAGS = ("terminated", "truncated", "aborted", "intervention")
-HEADER = ("episode", "step", "reward", *FLAGS, "policy")
+HEADER = ("episode", "step", "reward", *FLAGS, "policy", "session")
 STAMP_LABELS = ("obs_stamps", "next_obs_stamps")
 """What follows the packed row in a message; see `pack_with_stamps`."""
 MAX_STAMPS = 1024
@@ -32,7 +34,7 @@ class Transition:
     """What a learner needs of one control step."""
 
     episode: int
-    """Counts from 0 since the node was activated."""
+    """Counts from 0 in a session."""
     step: int
     """Counts from 0 in the episode; a gap means that a transition was lost."""
     obs: NDArray[np.float32]
@@ -48,6 +50,8 @@ class Transition:
     """A person commanded this step; `action` is what that person did."""
     policy: int = 0
     """Version of the policy that acted; 0 is the file the node was configured with."""
+    session: int = 0
+    """Number drawn anew each time the policy node is configured; 0 where none is known."""
     obs_stamps_s: NDArray[np.float64] = field(default_factory=_no_stamps)
     """Header stamps [S] of the messages that obs was made of, in s: with them, a bag's reader finds
     the very messages. One for each joint of a reading of joints, one for any other reading; 0 where
@@ -66,7 +70,7 @@ def packed_layout(obs_dim: int, action_dim: int) -> tuple[tuple[str, int], ...]:
 
 
 def pack(transition: Transition) -> NDArray[np.float64]:
-    """Return the transition as one row [8 + 2 O + A] in the order of `packed_layout`."""
+    """Return the transition as one row [9 + 2 O + A] in the order of `packed_layout`."""
     header = [
         float(transition.episode),
         float(transition.step),
@@ -76,6 +80,7 @@ def pack(transition: Transition) -> NDArray[np.float64]:
         float(transition.aborted),
         float(transition.intervention),
         float(transition.policy),
+        float(transition.session),
     ]
     return np.concatenate([header, transition.obs, transition.action, transition.next_obs])
 
@@ -99,11 +104,11 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
     for label, value in zip(HEADER, header, strict=True):
         if label in FLAGS and value not in (0.0, 1.0):
             raise TransitionError(f"transition has {label} {value}, expected 0 or 1")
-        if label in ("episode", "step", "policy") and not (
+        if label in ("episode", "step", "policy", "session") and not (
             0.0 <= value < MAX_COUNT and value.is_integer()
         ):
             raise TransitionError(f"transition has {label} {value}, expected a count")
-    episode, step, reward, terminated, truncated, aborted, intervention, policy = header.tolist()
+    episode, step, reward, terminated, truncated, aborted, intervention, *versions = header.tolist()
     if aborted and not truncated:
         raise TransitionError("transition is aborted and not truncated")
     return Transition(
@@ -114,11 +119,35 @@ def unpack(row: NDArray[np.float64], obs_dim: int, action_dim: int) -> Transitio
         truncated=bool(truncated),
         aborted=bool(aborted),
         intervention=bool(intervention),
-        policy=int(policy),
+        policy=int(versions[0]),
+        session=int(versions[1]),
         obs=row[parts["obs"]].astype(np.float32),
         action=row[parts["action"]],
         next_obs=row[parts["next_obs"]].astype(np.float32),
     )
+
+
+def new_session() -> int:
+    """Return a number that no other run of a policy node has; never 0."""
+    # Drawn, not counted or timed: a robot may lose its files, and its clock at every start.
+    return secrets.randbelow(int(MAX_COUNT) - 1) + 1
+
+
+def with_session(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows [..., W - 1] packed before there were sessions as rows [..., W] of session 0."""
+    return np.insert(rows, HEADER.index("session"), 0.0, axis=-1)
+
+
+def unpack_labelled(
+    row: NDArray[np.float64], labels: Sequence[str], obs_dim: int, action_dim: int
+) -> Transition:
+    """Return the transition of a message's row whose parts are labelled; raise TransitionError.
+
+    Labels without `session` come from a policy node, or a bag, from before there were sessions.
+    """
+    if "policy" in labels and "session" not in labels and len(row) >= len(HEADER):
+        row = with_session(row)
+    return unpack_with_stamps(row, obs_dim, action_dim)
 
 
 def columns(obs_dim: int, action_dim: int) -> dict[str, slice]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sac_ros.sac.on_robot.episode_returns import EpisodeRow
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow
 from sim_training.demos.demo_nodes import ended_by_sigterm, own_environment, require_rclpy
 from sim_training.demos.figures import plot_learning
 from sim_training.demos.film import film_run

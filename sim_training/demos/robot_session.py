@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import cast
 
-from sac_ros.sac.on_robot.episode_returns import EpisodeRow, read_episodes
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow, read_episodes
 from sim_training.demos.demo_nodes import DemoError, last_line, node_process
 from sim_training.robot.perturbation import Perturbation
 

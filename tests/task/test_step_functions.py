@@ -15,10 +15,12 @@ from sac_ros.task.transition import (
     Transition,
     TransitionError,
     columns,
+    new_session,
     pack,
     pack_with_stamps,
     packed_layout,
     unpack,
+    unpack_labelled,
     unpack_with_stamps,
 )
 
@@ -236,3 +238,26 @@ def test_stamps_follow_the_row_and_come_back() -> None:
 def test_stamps_that_are_none_are_refused(rest: list[float]) -> None:
     with pytest.raises(TransitionError, match="stamps"):
         unpack_with_stamps(np.concatenate([pack(transition()), rest]), 3, 2)
+
+
+def test_row_from_before_there_were_sessions_is_read_by_its_labels() -> None:
+    stamps_s = np.ones(2)
+    original = replace(
+        transition(), session=7, obs_stamps_s=stamps_s, next_obs_stamps_s=2.0 * stamps_s
+    )
+    row, labels = pack_with_stamps(original), [*HEADER, "obs", "action", "next_obs"]
+    assert unpack_labelled(row, labels, 3, 2).session == 7
+    at = HEADER.index("session")
+    old_row, old_labels = np.delete(row, at), [label for label in labels if label != "session"]
+    copy = unpack_labelled(old_row, old_labels, 3, 2)
+    assert copy.session == 0 and copy.policy == original.policy
+    np.testing.assert_array_equal(copy.obs, original.obs)
+    np.testing.assert_array_equal(copy.next_obs_stamps_s, 2.0 * stamps_s)
+    with pytest.raises(TransitionError):
+        unpack_labelled(old_row, [], 3, 2)
+
+
+def test_each_session_has_a_number_of_its_own_that_a_row_can_hold() -> None:
+    sessions = {new_session() for _ in range(1000)}
+    assert len(sessions) == 1000 and 0 not in sessions
+    assert all(int(float(session)) == session for session in sessions)

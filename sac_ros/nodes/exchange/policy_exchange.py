@@ -27,8 +27,9 @@ from sac_ros.policy.updates.policy_update import PolicyUpdateError, open_update,
 from sac_ros.policy.updates.policy_versions import PolicyVersions, Successor
 from sac_ros.policy.updates.return_guard import GuardSettings
 from sac_ros.policy.updates.update_check import check_update
+from sac_ros.task.episode_counter import Episode, EpisodeCounter
 from sac_ros.task.task_spec import TaskSpec
-from sac_ros.task.transition import Transition
+from sac_ros.task.transition import Transition, new_session
 
 RECENT_OBS = 256
 """Observations at which a new policy must not differ too much from the running one."""
@@ -68,17 +69,19 @@ class PolicyExchange:
         `on_garbage` is called, in another thread, when a verification has left much of it.
         """
         first = Successor(version=0, policy=policy, select_action=make_select(policy))
-        self.succession = PolicyVersions(first, settings.guard)
         self._node = node
         self._settings = settings
         self._task = task
         self._make_select = make_select
         self._on_garbage = on_garbage
         self._key = read_key(Path(settings.key_file).expanduser()) if settings.key_file else None
-        self._acting_version = 0
-        self._episode, self._next_step = -1, 0
-        self._num_steps, self._return = 0, 0.0
-        self._is_whole = False
+        # A new number each time: the episodes of the node count from 0 again.
+        self._session = new_session()
+        self.succession = PolicyVersions(first, settings.guard, self._session)
+        self._acted: deque[tuple[NDArray[np.float32], int]] = deque(maxlen=2)
+        """Newest observations that were acted on, and the version that did."""
+        # A robot that runs without end is judged by stretches of an episode's length.
+        self._episodes = EpisodeCounter(stretch_steps=task.max_episode_steps)
         self._recent: deque[NDArray[np.float32]] = deque(maxlen=RECENT_OBS)
         self._num_reported = -1
         # The thread's own: a session must not be used by two threads at once.
@@ -104,35 +107,30 @@ class PolicyExchange:
     def select_action(self, obs: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the running policy's action [A] in [-1, 1] for obs [O]."""
         running = self.succession.running
-        self._acting_version = running.version
+        self._acted.append((obs, running.version))
         return running.select_action(obs)
 
     def label(self, transition: Transition) -> Transition:
-        """Return a step that has just ended with the version of the policy that acted."""
-        return replace(transition, policy=self._acting_version)
+        """Return a step that has just ended with our session and the version that acted in it.
+
+        By then another version may have acted on the next observation. Where a person commanded
+        the step no version did, and the running one stands for it.
+        """
+        running = self.succession.running.version
+        # The control loop puts into the transition the very array that the policy was given.
+        acted = (version for obs, version in self._acted if obs is transition.obs)
+        return replace(transition, policy=next(acted, running), session=self._session)
 
     def note(self, transition: Transition) -> None:
         """Count a step that a learner hears of; swap at the end of its episode."""
         if not self._settings.learner:
             return
-        if transition.episode != self._episode:
-            self._episode, self._num_steps, self._return = transition.episode, 0, 0.0
-            self._is_whole = transition.step == 0
-        elif transition.step != self._next_step:
-            self._is_whole = False
-        # What a person earned, or spoiled, says nothing about the policy.
-        self._is_whole &= not (transition.intervention or transition.aborted)
-        self._next_step = transition.step + 1
-        self._num_steps += 1
-        self._return += transition.reward
+        ended = self._episodes.add(transition)
         self._recent.append(transition.obs)
-        # A robot that runs without end is judged by stretches of an episode's length.
-        if (
-            transition.terminated
-            or transition.truncated
-            or self._num_steps >= self._task.max_episode_steps
-        ):
-            self._end_episode()
+        if ended is not None:
+            self._judge(ended)
+        elif transition.terminated or transition.truncated:
+            self._swap()
         elif self._settings.swap == "ticks" and self.succession.swap():
             self._publish_status()
 
@@ -141,18 +139,22 @@ class PolicyExchange:
         self._wake.set()
         self._thread.join(timeout=5.0)
 
-    def _end_episode(self) -> None:
-        reason = self.succession.end_episode(self._return) if self._is_whole else None
-        if reason is not None:
-            self._node.get_logger().error(
-                f"back to policy version {self.succession.running.version}: {reason}; learning"
-                " waits for the learner's ~/resume"
-            )
-        elif self.succession.swap():
+    def _judge(self, episode: Episode) -> None:
+        reason = self.succession.judge(episode)
+        if reason is None:
+            self._swap()
+            return
+        self._node.get_logger().error(
+            f"back to policy version {self.succession.running.version}: {reason}; learning"
+            " waits for the learner's ~/resume"
+        )
+        self._publish_status()
+
+    def _swap(self) -> None:
+        if self.succession.swap():
             self._node.get_logger().info(
                 f"policy version {self.succession.running.version} runs from now on"
             )
-        self._num_steps, self._return, self._is_whole = 0, 0.0, True
         self._publish_status()
 
     def _on_update(self, message: UInt8MultiArray) -> None:

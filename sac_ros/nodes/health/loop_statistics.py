@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sac_ros.policy.control_loop import SelectAction
+from sac_ros.task.episode_counter import EpisodeCounter
 from sac_ros.task.transition import Transition
 
 MAX_SAMPLES = 4096
@@ -73,9 +74,7 @@ class LoopStatistics:
         self._num_commands = 0
         self._since_s = time.monotonic()
         self.num_transitions = 0
-        self.last_return: float | None = None
-        """Return of the last episode that ended; None before the first."""
-        self._return = 0.0
+        self._episodes = EpisodeCounter()
 
     def note_command(self, began_s: float) -> None:
         """Count a command whose publication began then and has ended now.
@@ -98,9 +97,13 @@ class LoopStatistics:
     def note_transition(self, transition: Transition) -> None:
         """Add one step's reward to the return of its episode."""
         self.num_transitions += 1
-        self._return = transition.reward + (0.0 if transition.step == 0 else self._return)
-        if transition.terminated or transition.truncated:
-            self.last_return = self._return
+        self._episodes.add(transition)
+
+    @property
+    def last_return(self) -> float | None:
+        """Return of the last episode that was sent whole; None before the first."""
+        last = self._episodes.last
+        return None if last is None else last.episode_return
 
     def timed(self, select_action: SelectAction) -> SelectAction:
         """Return the same function, with the time it takes noted."""

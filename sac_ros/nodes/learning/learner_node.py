@@ -16,6 +16,7 @@ from rclpy.clock_type import ClockType
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
+from sac_ros.errors import InputError
 from sac_ros.nodes.health.diagnostics_publisher import DiagnosticsPublisher
 from sac_ros.nodes.health.statuses import Status
 from sac_ros.nodes.learning.learner_health import LearnerHealth, LearnerReport
@@ -34,15 +35,10 @@ from sac_ros.nodes.process.parameter_table import UNTIL_RESTART, count, declare
 from sac_ros.nodes.process.process_priority import lower_priority
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.policy.updates.policy_status import PolicyStatus, PolicyStatusError
-from sac_ros.sac.checkpoints.checkpoint_manifest import CheckpointError
 from sac_ros.sac.on_robot.fine_tuning import Phase
-from sac_ros.sac.on_robot.robot_learner import (
-    RobotFolderError,
-    RobotLearner,
-    RobotLearnerSettings,
-)
+from sac_ros.sac.on_robot.robot_learner import RobotLearner
+from sac_ros.sac.on_robot.robot_learner_settings import RobotLearnerSettings
 from sac_ros.sac.replay.replay_buffer import NonFiniteTransitionError
-from sac_ros.sac.replay.transition_log import TransitionLogError
 from sac_ros.task.transition import TransitionError
 
 WORK_PERIOD_S = 0.005
@@ -61,8 +57,6 @@ class LearnerNode(StandaloneNode):
         self._learner: RobotLearner | None = None
         self._num_refused = 0
         self._num_unsaved = 0
-        self._num_rollbacks = 0
-        """Those of the robot that an operator has seen to."""
         self._status: PolicyStatus | None = None
         self._health = LearnerHealth()
         self._heard_s = -float("inf")
@@ -135,7 +129,7 @@ class LearnerNode(StandaloneNode):
             self._num_refused += 1
             self._warn(f"refused a transition: {error}")
             return
-        except (TransitionLogError, RobotFolderError) as error:
+        except InputError as error:  # a full disk
             self._num_unsaved += 1
             self._warn(str(error))
         self._heard_s = time.monotonic()
@@ -149,22 +143,41 @@ class LearnerNode(StandaloneNode):
             self._num_refused += 1
             self._warn(f"refused a status: {error}")
             return
-        before, self._status = self._status, status
-        self._learner.heed(status)
-        if not status.is_rolled_back:
-            if status.num_rollbacks != self._num_rollbacks:
-                self._num_rollbacks = status.num_rollbacks
-                self._offer.renew(self._num_rollbacks)
-        elif before is None or before.num_rollbacks != status.num_rollbacks:
-            self._learner.roll_back(status)
-            self._offer.withdraw()
-            self.get_logger().error(f"learning waits for ~/resume: {self._learner.paused}")
+        self._status = status
+        try:
+            self._take_up(status)
+        except InputError as error:  # a full disk: what was decided holds in this process
+            self._warn(str(error))
+
+    def _take_up(self, status: PolicyStatus) -> None:
+        """Follow the robot where it went back; offer it the newest policy where it has none."""
+        assert self._learner is not None
+        learner = self._learner
+        learner.heed(status)
+        if status.is_rolled_back:
+            if not learner.has_followed(status):
+                self._offer.withdraw()
+                try:
+                    learner.roll_back(status)
+                finally:
+                    self.get_logger().error(f"learning waits for ~/resume: {learner.paused}")
+            return
+        if self._offer.version is None:
+            # After a restart of this process: the robot may have missed what it sent last.
+            update = learner.standing_update(status.num_rollbacks)
+            if update is not None and update.header.version > status.newest_version:
+                self._offer.send(update)
+        elif self._offer.num_rollbacks != status.num_rollbacks:
+            self._offer.renew(status.num_rollbacks)
 
     def _work(self) -> None:
         """Learn for a moment; send a policy where an episode has ended."""
         assert self._learner is not None
         until_s = time.monotonic() + SLICE_S
-        self._learner.learn_while(lambda: time.monotonic() < until_s)
+        try:
+            self._learner.learn_while(lambda: time.monotonic() < until_s)
+        except InputError as error:  # a full disk, where it went back
+            self._warn(str(error))
         steps = self._learner.contract.task.max_episode_steps
         is_due = self._episode_has_ended or self._learner.steps_since_export >= steps
         if not (is_due and self._learner.has_news):
@@ -174,13 +187,13 @@ class LearnerNode(StandaloneNode):
         try:
             self._publish()
             self._learner.save_if_due()
-        except (RobotFolderError, CheckpointError, TransitionLogError) as error:
-            self._warn(str(error))
+        except InputError as error:  # a full disk, or an actor that makes no policy
+            self._warn(f"no policy was sent: {error}")
 
     def _publish(self) -> None:
         assert self._learner is not None
         self._episode_has_ended = False
-        update = self._learner.make_update(self._num_rollbacks)
+        update = self._learner.make_update(self._known_rollbacks())
         self._offer.send(update)
         self.get_logger().info(
             f"sent policy version {update.header.version} after"
@@ -195,16 +208,27 @@ class LearnerNode(StandaloneNode):
         response.message = (
             f"learning again; it had paused: {paused}" if paused else "it was not paused"
         )
-        self._learner.resume()
-        if self._status is not None:
-            self._num_rollbacks = self._status.num_rollbacks
+        try:
+            self._learner.resume()
+        except InputError as error:
+            response.message += f"; this will be forgotten at a restart: {error}"
         self.get_logger().info(response.message)
         return response
 
+    def _known_rollbacks(self) -> int:
+        """Return the rollbacks of the robot that were followed, and seen to by an operator."""
+        assert self._learner is not None
+        if self._status is not None and not self._status.is_rolled_back:
+            return self._status.num_rollbacks
+        return self._learner.acknowledged_rollbacks
+
     def _on_pause(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         assert self._learner is not None
-        self._learner.paused = self._learner.paused or "asked to, by ~/pause"
         response.success, response.message = True, "transitions are kept, nothing is learned"
+        try:
+            self._learner.pause("asked to, by ~/pause")
+        except InputError as error:
+            response.message += f"; this will be forgotten at a restart: {error}"
         return response
 
     def _diagnose(self) -> Sequence[Status]:

@@ -27,6 +27,11 @@ class PolicyUpdatePublisher:
         """Of the policy that stands there; None if none does."""
         return None if self._standing is None else self._standing.header.version
 
+    @property
+    def num_rollbacks(self) -> int | None:
+        """Rollbacks that the policy which stands there knows of; None if none does."""
+        return None if self._standing is None else self._standing.header.num_rollbacks
+
     def send(self, update: PolicyUpdate) -> None:
         """Offer a policy instead of what stood there."""
         self._publish(update)

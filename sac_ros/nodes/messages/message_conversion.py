@@ -19,7 +19,7 @@ from sac_ros.task.transition import (
     Transition,
     pack_with_stamps,
     packed_layout,
-    unpack_with_stamps,
+    unpack_labelled,
 )
 
 
@@ -98,4 +98,6 @@ def transition_from_message(
     message: Float64MultiArray, obs_dim: int, action_dim: int
 ) -> Transition:
     """Return the transition of one message; raise TransitionError if it is malformed."""
-    return unpack_with_stamps(np.array(message.data, dtype=np.float64), obs_dim, action_dim)
+    row = np.array(message.data, dtype=np.float64)
+    labels = [dimension.label for dimension in message.layout.dim]
+    return unpack_labelled(row, labels, obs_dim, action_dim)

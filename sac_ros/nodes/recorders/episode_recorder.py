@@ -2,7 +2,6 @@
 
 import json
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +25,8 @@ from sac_ros.nodes.process.parameter_table import (
 )
 from sac_ros.nodes.recorders.joint_recording import JointRecording
 from sac_ros.policy.contract import PolicyContract, read_contract
+from sac_ros.task.episode_counter import Episode, EpisodeCounter
 from sac_ros.task.task_spec import TaskSpec
-from sac_ros.task.transition import Transition
 
 if TYPE_CHECKING:  # a name that Jazzy's rclpy does not have
     from rclpy.subscription import MessageInfo
@@ -58,49 +57,6 @@ PARAMETERS = (
     # EventsExecutor does not hand out message info, which holds the publishers' time stamps.
     Parameter("executor", "single", "'single' or 'multi'."),
 )
-
-
-@dataclass
-class EpisodeReturns:
-    """Returns of the episodes that were heard whole, from their first step to their end."""
-
-    returns: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    endings: list[str] = field(default_factory=list)
-    num_lost_transitions: int = 0
-    num_broken_episodes: int = 0
-    """Joined late, broken off, or with a loss; their returns would be too low, so none is given."""
-    _episode: int = -1
-    _next_step: int = 0
-    _return: float = 0.0
-    _is_whole: bool = True
-
-    def add(self, transition: Transition) -> None:
-        """Count one transition; a gap in its step numbers is a loss."""
-        if transition.episode != self._episode:
-            if self._next_step > 0:
-                self.num_broken_episodes += 1  # its end never came
-            self._begin(transition.episode, is_whole=transition.step == 0)
-        elif transition.step != self._next_step:
-            self.num_lost_transitions += transition.step - self._next_step
-            self._is_whole = False
-        self._next_step = transition.step + 1
-        self._return += transition.reward
-        if transition.terminated or transition.truncated:
-            self._end(transition)
-
-    def _begin(self, episode: int, is_whole: bool) -> None:
-        self._episode, self._next_step = episode, 0
-        self._return, self._is_whole = 0.0, is_whole
-
-    def _end(self, transition: Transition) -> None:
-        if self._is_whole:
-            self.returns.append(self._return)
-            self.lengths.append(self._next_step)
-            self.endings.append("terminated" if transition.terminated else "truncated")
-        else:
-            self.num_broken_episodes += 1
-        self._next_step = 0
 
 
 class CommandTiming:
@@ -150,7 +106,9 @@ class EpisodeRecorder(StandaloneNode):
     def __init__(self) -> None:
         super().__init__("episode_recorder")
         declare(self, PARAMETERS).freeze(UNTIL_RESTART)
-        self.tally = EpisodeReturns()
+        self.counter = EpisodeCounter()
+        self.episodes: list[Episode] = []
+        """Those that were heard whole, from their first step to their end."""
         self._task: TaskSpec | None = None
         self._timing: CommandTiming | None = None
         self._joints = JointRecording()
@@ -169,20 +127,20 @@ class EpisodeRecorder(StandaloneNode):
         silent_s = time.monotonic() - self._last_heard_s
         if timeout_s and silent_s > timeout_s:
             raise InputError(
-                f"no transition for {silent_s:.1f} s after {len(self.tally.returns)} episodes;"
+                f"no transition for {silent_s:.1f} s after {len(self.episodes)} episodes;"
                 " is the policy node active, and does the robot publish?"
             )
-        return len(self.tally.returns) >= count(self, "episodes")
+        return len(self.episodes) >= count(self, "episodes")
 
     def summary(self) -> dict[str, object]:
         """Return what was measured, ready for JSON."""
         timing = self._timing
         return {
-            "returns_over_ros": self.tally.returns,
-            "episode_lengths": self.tally.lengths,
-            "endings": self.tally.endings,
-            "lost_transitions": self.tally.num_lost_transitions,
-            "broken_episodes": self.tally.num_broken_episodes,
+            "returns_over_ros": [episode.episode_return for episode in self.episodes],
+            "episode_lengths": [episode.length for episode in self.episodes],
+            "endings": [episode.ending for episode in self.episodes],
+            "lost_transitions": self.counter.num_lost,
+            "broken_episodes": self.counter.num_broken,
             "control_period_s": _spread(timing.periods_s if timing else []),
             "missed_ticks": timing.num_missed if timing else 0,
             "latency_ms": _spread(timing.latencies_ms if timing else []),
@@ -230,12 +188,14 @@ class EpisodeRecorder(StandaloneNode):
     def _on_transition(self, message: Float64MultiArray) -> None:
         assert self._task is not None
         self._last_heard_s = time.monotonic()
-        num_episodes = len(self.tally.returns)
-        self.tally.add(transition_from_message(message, self._task.obs_dim, self._task.action_dim))
-        if len(self.tally.returns) > num_episodes:
+        episode = self.counter.add(
+            transition_from_message(message, self._task.obs_dim, self._task.action_dim)
+        )
+        if episode is not None:
+            self.episodes.append(episode)
             self.get_logger().info(
-                f"episode {num_episodes + 1}: return {self.tally.returns[-1]:.1f} in"
-                f" {self.tally.lengths[-1]} steps, {self.tally.endings[-1]}"
+                f"episode {len(self.episodes)}: return {episode.episode_return:.1f} in"
+                f" {episode.length} steps, {episode.ending}"
             )
             self._write()
 

@@ -9,6 +9,9 @@ from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
 from sac_ros.task.transition import MAX_COUNT
 
 MAX_STATUS_CHARACTERS = 16_384
+MAX_BAD_VERSIONS = 64
+MAX_REASON_LENGTH = 600
+"""Characters; each may become six in JSON."""
 
 
 class PolicyStatusError(InputError):
@@ -17,8 +20,10 @@ class PolicyStatusError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyStatus:
-    """The whole truth at one moment: each message replaces the last."""
+    """The whole state at one moment: each message replaces the last."""
 
+    session: int = 0
+    """The policy node's, as in its transitions; its counts begin anew with each."""
     version: int
     """Of the policy that runs; 0 is the file the node was configured with."""
     good_version: int
@@ -37,7 +42,8 @@ class PolicyStatus:
     is_rolled_back: bool = False
     """Whether the running policy is there because a newer one was given up."""
     bad_versions: tuple[int, ...] = ()
-    """Those that ran in the window that broke the guard's bound last."""
+    """Those that ran since the last good one and were given up: the first and the newest of them.
+    All that ran between these two are bad too."""
     reason: str = ""
     """Of the last rollback."""
     baseline_return: float | None = None
@@ -64,7 +70,7 @@ class PolicyStatus:
     def _refuse_strange_numbers(self) -> None:
         """Refuse what cannot be counted or compared with; a robot's own status is not asked."""
         counts = (
-            *(self.version, self.good_version, *self.bad_versions),
+            *(self.session, self.version, self.good_version, *self.bad_versions),
             *(self.num_swaps, self.num_refused, self.num_rollbacks, self.num_episodes),
         )
         if not all(0 <= count < MAX_COUNT for count in counts):

@@ -41,6 +41,7 @@ class ReturnGuard:
     def __init__(self, settings: GuardSettings) -> None:
         self._settings = settings
         self._baseline: list[float] = []
+        self._baseline_steps: list[int] = []
         self._best = -math.inf
         self._recent: deque[float] = deque(maxlen=settings.window)
 
@@ -64,10 +65,26 @@ class ReturnGuard:
         """Median return of the newest episodes with other policies."""
         return statistics.median(self._recent) if self._recent else None
 
-    def add_baseline(self, episode_return: float) -> None:
-        """Count an episode of the policy as it came."""
-        if not self.is_ready:
-            self._baseline.append(episode_return)
+    def add_baseline(self, episode_return: float, num_steps: int | None = None) -> None:
+        """Count an episode of the policy as it came, and its length where that is known."""
+        if self.is_ready:
+            return
+        self._baseline.append(episode_return)
+        if num_steps is not None:
+            self._baseline_steps.append(num_steps)
+
+    def is_below_bound(self, episode_return: float) -> bool:
+        """Say whether an episode counts against its policy; False without a baseline."""
+        return self.bound is not None and episode_return < self.bound
+
+    def projected(self, episode_return: float, num_steps: int) -> float | None:
+        """Return what a short episode would have returned at the length of the baseline's.
+
+        None where no length is known.
+        """
+        if not self._baseline_steps:
+            return None
+        return episode_return / num_steps * statistics.fmean(self._baseline_steps)
 
     def is_broken_by(self, episode_return: float) -> bool:
         """Count an episode of another policy; say whether the bound is broken now."""

@@ -1,17 +1,20 @@
-"""Which of the policies that ran on a robot earned most, kept for whoever wants that one.
+"""Which of the policies that ran on a robot had the best return, kept for whoever wants that one.
 
-What goes on learning does not only become better: a hopper that leaps as far as it can today may
-fall tomorrow, and the newest policies are all that `policies/` keeps.
+Learning on does not only improve: a hopper that leaps as far as it can today may fall tomorrow,
+and `policies/` keeps only the newest.
 """
 
+import hashlib
 import json
 import math
-from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from sac_ros.atomic_write import replace_file
-from sac_ros.sac.on_robot.episode_returns import EpisodeRow
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow
+from sac_ros.sac.on_robot.ledger_records import Best, RecentReturn
+from sac_ros.sac.on_robot.policy_ledger import PolicyLedger
 
 WINDOW: Final = 3
 """Episodes in a row whose median is compared: one alone is often luck."""
@@ -21,52 +24,93 @@ class BestPolicy:
     """Keeps a copy of the policy behind the highest median return of three episodes in a row.
 
     The copy is of the policy that ran in the episode of that median. The policy that came, version
-    0, is a rival too, but never copied: whoever started the robot with it has it.
+    0, competes too, but is never copied: whoever started the robot with it has it.
     """
 
-    def __init__(self, folder: Path, policies: Path) -> None:
-        """Go on from what `folder` keeps; `policies` holds VERSION.onnx of the newest ones."""
+    def __init__(self, folder: Path, policies: Path, ledger: PolicyLedger | None = None) -> None:
+        """Go on from the ledger, by default `folder`'s; `policies` holds VERSION.onnx files."""
         self.policy_file: Final = folder / "best_policy.onnx"
-        self.median_return: float | None = None
-        """Of its three episodes, exploration included; None while nothing is kept."""
-        self.version: int | None = None
+        self._summary = folder / "best_policy.json"
         self._policies = policies
-        self._record = folder / "best_policy.json"
-        self._recent: deque[EpisodeRow] = deque(maxlen=WINDOW)
-        self._bar = -math.inf
-        self._read()
+        self._ledger = PolicyLedger(folder) if ledger is None else ledger
+        if self._ledger.content.best.bar is None:
+            self._adopt_earlier_summary()
+        if self.version is not None and not self._has_copy():
+            self._copy_again()
+
+    @property
+    def median_return(self) -> float | None:
+        """Of its three episodes, exploration included; None while nothing is kept."""
+        return self._ledger.content.best.median_return
+
+    @property
+    def version(self) -> int | None:
+        """Of the copy; None while nothing is kept."""
+        return self._ledger.content.best.version
 
     def add(self, episode: EpisodeRow) -> None:
-        """Count a whole episode in which nobody intervened; raise OSError."""
-        self._recent.append(episode)
-        if len(self._recent) < WINDOW:
-            return
-        middle = sorted(self._recent, key=lambda row: row.episode_return)[WINDOW // 2]
-        if not middle.episode_return > self._bar:
-            return
-        self._bar = middle.episode_return
-        source = self._policies / f"{middle.policy:08d}.onnx"
-        # Version 0 has no file here, and one of long ago may have lost its own.
-        if source.exists():
-            self._keep(source, middle)
+        """Count a whole episode without intervention; raise OSError or RobotFolderError."""
+        best = self._ledger.content.best
+        newest = RecentReturn(
+            version=episode.policy,
+            episode_return=episode.episode_return,
+            robot_steps=episode.robot_steps,
+        )
+        window = (*best.recent, newest)[-WINDOW:]
+        best = replace(best, recent=window)
+        source: Path | None = None
+        if len(window) == WINDOW:
+            middle = sorted(window, key=lambda row: row.episode_return)[WINDOW // 2]
+            if best.bar is None or middle.episode_return > best.bar:
+                source = self._file_of(middle.version)
+                best = self._raised(best, middle, source)
+        # First the ledger, then the copy: after a kill in between it is copied again.
+        self._ledger.note_return(episode.policy, episode.episode_return, best)
+        if source is not None:
+            self._copy(source)
 
-    def _keep(self, source: Path, episode: EpisodeRow) -> None:
+    def _raised(self, best: Best, middle: RecentReturn, source: Path | None) -> Best:
+        best = replace(best, bar=middle.episode_return)
+        if source is None:
+            return best
+        return replace(
+            best,
+            version=middle.version,
+            median_return=middle.episode_return,
+            sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
+        )
+
+    def _file_of(self, version: int) -> Path | None:
+        """Return a version's file; version 0 has none here, an old one may have lost its own."""
+        path = self._policies / f"{version:08d}.onnx"
+        return path if path.exists() else None
+
+    def _copy(self, source: Path) -> None:
         replace_file(self.policy_file, source.read_bytes())
-        record = {
-            "version": episode.policy,
-            "median_return": episode.episode_return,
-            "robot_steps": episode.robot_steps,
-        }
-        replace_file(self._record, f"{json.dumps(record)}\n".encode())
-        self.version, self.median_return = episode.policy, episode.episode_return
+        summary = {"version": self.version, "median_return": self.median_return}
+        replace_file(self._summary, f"{json.dumps(summary)}\n".encode())
 
-    def _read(self) -> None:
-        """Take over what an earlier process kept; what cannot be read is found anew."""
+    def _has_copy(self) -> bool:
         try:
-            record = json.loads(self._record.read_text())
-            version, median_return = int(record["version"]), float(record["median_return"])
+            digest = hashlib.sha256(self.policy_file.read_bytes()).hexdigest()
+        except OSError:
+            return False
+        return digest == self._ledger.content.best.sha256
+
+    def _adopt_earlier_summary(self) -> None:
+        """Take over what a release without a ledger kept, where that can be read."""
+        try:
+            summary = json.loads(self._summary.read_text())
+            version, bar = int(summary["version"]), float(summary["median_return"])
+            digest = hashlib.sha256(self.policy_file.read_bytes()).hexdigest()
         except (OSError, ValueError, KeyError, TypeError):
             return
-        if self.policy_file.exists() and math.isfinite(median_return):
-            self.version, self.median_return = version, median_return
-            self._bar = median_return
+        if math.isfinite(bar):
+            best = Best(bar=bar, version=version, median_return=bar, sha256=digest)
+            self._ledger.update(best=best)
+
+    def _copy_again(self) -> None:
+        """Make the copy that a kill prevented, if the version's file is still there."""
+        source = self._file_of(self.version or 0)
+        if source is not None:
+            self._copy(source)

@@ -10,6 +10,7 @@ from enum import Enum
 
 import torch
 
+from sac_ros.errors import InputError
 from sac_ros.sac.learners.learner import LearnerState, SACLearner, SACMetrics
 from sac_ros.sac.on_robot.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.replay.replay_buffer import Batch, ReplayBuffer
@@ -31,8 +32,8 @@ class Phase(Enum):
     """All learn."""
 
 
-class DivergedError(Exception):
-    """An update gave losses that are not finite."""
+class DivergedError(InputError):
+    """An update gave losses, or left weights, that are not finite."""
 
 
 class FineTuning:
@@ -54,8 +55,10 @@ class FineTuning:
         self.metrics: SACMetrics | None = None
         """Of the last update."""
         self._num_dropped = 0.0
+        self.num_new_updates = 0
+        """Since the last policy was made, or since an earlier learner was restored."""
         self._updates_owed = 0.0
-        self._robot_steps = 0
+        self._robot_steps = self._exported_steps = 0
 
     @property
     def robot_steps(self) -> int:
@@ -84,7 +87,7 @@ class FineTuning:
 
     def count_earlier(self, robot_steps: int) -> None:
         """Take over the steps of earlier sessions, for which nothing is owed any more."""
-        self._robot_steps = robot_steps
+        self._robot_steps = self._exported_steps = robot_steps
 
     def add(self, transition: Transition) -> None:
         """Learn from this transition from now on; raise NonFiniteTransitionError."""
@@ -93,6 +96,15 @@ class FineTuning:
         owed = self._updates_owed + self.config.utd_ratio
         self._updates_owed = min(owed, float(self.config.max_updates_owed))
         self._num_dropped += owed - self._updates_owed
+
+    @property
+    def steps_since_export(self) -> int:
+        """Robot steps since the last policy was made."""
+        return self._robot_steps - self._exported_steps
+
+    def note_export(self) -> None:
+        """Count updates and steps from here on as news for the next policy."""
+        self.num_new_updates, self._exported_steps = 0, self._robot_steps
 
     def update_while(self, has_time: Callable[[], bool]) -> int:
         """Take the updates that are owed, one at least, until time is up; return how many.
@@ -104,6 +116,7 @@ class FineTuning:
             self._see_to_phase()
             self.metrics = self.learner.update(self._draw())
             self._updates_owed -= 1.0
+            self.num_new_updates += 1
             count += 1
             if not (math.isfinite(self.metrics.qf_loss) and math.isfinite(self.metrics.actor_loss)):
                 raise DivergedError(
@@ -115,6 +128,7 @@ class FineTuning:
         """Go back to an earlier learner; nothing is owed for what it did not like."""
         self.learner.restore(state)
         self._updates_owed = 0.0
+        self.num_new_updates = 0
 
     @property
     def _may_update(self) -> bool:

@@ -6,7 +6,9 @@ its number. Records are only appended, with one write each. After `kill -9` only
 can be incomplete; it is removed when the log is opened again. After a power cut, records since the
 last `sync` may be lost or damaged; damaged records are skipped and counted.
 
-Shapes: n transitions, W = 8 + 2 O + A numbers in a packed one.
+Segments of format 2, without session numbers, are still read, and never appended to.
+
+Shapes: n transitions, W = 9 + 2 O + A numbers in a packed one.
 """
 
 import contextlib
@@ -26,9 +28,10 @@ from numpy.typing import NDArray
 from sac_ros.atomic_write import append_or_undo, disk_errors_as
 from sac_ros.errors import InputError
 from sac_ros.task.strict_yaml import ConfigError, parse_mapping, to_mapping
-from sac_ros.task.transition import Transition, pack, packed_layout
+from sac_ros.task.transition import Transition, pack, packed_layout, with_session
 
-FORMAT = 2
+FORMAT = 3
+_FORMAT_WITHOUT_SESSION = 2
 RECORDS_PER_SEGMENT = 50_000
 _FLOAT_BYTES, _CHECKSUM_BYTES = 8, 4
 _MAX_HEADER_BYTES = 4096
@@ -196,22 +199,28 @@ class TransitionLog:
             return
         header = self._parse_header(path, line)
         self.num_added = max(self.num_added, header.first)
-        count = len(body) // self._record_bytes
+        has_session = header.format == FORMAT
+        width = self._width if has_session else self._width - 1
+        record_bytes = width * _FLOAT_BYTES + _CHECKSUM_BYTES
+        count = len(body) // record_bytes
         if is_last:
-            os.truncate(path, len(line) + 1 + count * self._record_bytes)
-        records = np.frombuffer(body, np.uint8, count * self._record_bytes)
-        records = records.reshape(count, self._record_bytes)
+            os.truncate(path, len(line) + 1 + count * record_bytes)
+        records = np.frombuffer(body, np.uint8, count * record_bytes)
+        records = records.reshape(count, record_bytes)
         whole = np.array(
             [self._is_whole(header.first + i, record) for i, record in enumerate(records)], bool
         )
         self.num_damaged += int(count - whole.sum())
-        rows = records[:, : self._width * _FLOAT_BYTES].copy().view(np.float64)
+        rows = records[:, : width * _FLOAT_BYTES].copy().view(np.float64)
+        rows = rows if has_session else with_session(rows)
         for first, last in _runs(whole):
             yield header.first + first, rows[first:last]
         self.num_added = header.first + count
-        if is_last:
+        if is_last and has_session:
             self._segment_first = header.first
             self._segment = path.open("ab", buffering=0)
+        elif is_last and count == 0:
+            path.unlink()  # the next segment begins at the same number, and has the same name
 
     def _parse_header(self, path: Path, line: bytes) -> LogHeader:
         try:
@@ -222,7 +231,7 @@ class TransitionLog:
             ) from error
         found = (header.format, header.obs_dim, header.action_dim, header.task_fingerprint)
         wanted = (FORMAT, self.obs_dim, self.action_dim, self._task_fingerprint)
-        if found != wanted:
+        if found not in (wanted, (_FORMAT_WITHOUT_SESSION, *wanted[1:])):
             raise TransitionLogError(
                 f"{path} holds transitions of another task or format: (format, obs_dim, action_dim,"
                 f" fingerprint) is {found}, expected {wanted}; give this robot a folder of its own"

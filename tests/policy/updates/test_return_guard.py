@@ -4,9 +4,11 @@ import pytest
 from linear_policy import linear_policy
 
 from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.updates.policy_status import PolicyStatus
 from sac_ros.policy.updates.policy_update import PolicyUpdateError, UpdateHeader
 from sac_ros.policy.updates.policy_versions import PolicyVersions, Successor
 from sac_ros.policy.updates.return_guard import GuardSettings, ReturnGuard
+from sac_ros.task.episode_counter import Episode
 from sac_ros.task.task_spec import load_task
 
 POLICY = OnnxPolicy.from_bytes(linear_policy(load_task("inverted_pendulum")))
@@ -183,6 +185,102 @@ def test_learner_that_missed_the_rollback_is_refused_until_it_knows() -> None:
     succession.refuse_unless_due(header(2, num_rollbacks=1))
     succession.offer(successor(2, num_rollbacks=1))
     assert succession.swap() and not succession.status().is_rolled_back
+
+
+def episode(num_steps: int, reward: float, **parts: object) -> Episode:
+    default = {"ending": "truncated", "num_interventions": 0, "is_of_one_policy": True}
+    return Episode(
+        episode=0,
+        policy=0,
+        episode_return=num_steps * reward,
+        length=num_steps,
+        **(default | parts),  # type: ignore[arg-type]
+    )
+
+
+def judged_with_baseline(length: int = 100, reward: float = 1.0) -> PolicyVersions:
+    versions = PolicyVersions(successor(0), SETTINGS)
+    for _ in range(2):
+        versions.judge(episode(length, reward))
+    return versions
+
+
+HELPED = {"num_interventions": 2}
+ABORTED = {"ending": "aborted"}
+
+
+@pytest.mark.parametrize("parts", [HELPED, ABORTED, ABORTED | HELPED])
+@pytest.mark.parametrize("reward", [-10.0, 1.0])
+def test_no_policy_follows_one_that_was_never_judged(
+    parts: dict[str, object], reward: float
+) -> None:
+    versions = judged_with_baseline()
+    for version in range(1, 51):
+        versions.offer(successor(version))
+        num_judged = versions.status().num_episodes
+        was_let_in = versions.swap()
+        assert not was_let_in or version == 1 or num_judged > 2
+        versions.judge(episode(5, reward, **parts))
+    status = versions.status()
+    if reward < 0.0 and parts == ABORTED:
+        assert status.num_rollbacks == 1 and status.version == 0
+    else:  # nothing can be said against it, or for it
+        assert status.num_swaps == 1 and status.version == 1
+        assert "version 1 without abort" in status.waits_for and "50 could" in status.waits_for
+
+
+@pytest.mark.parametrize(("reward", "baseline"), [(-10.0, 1.0), (0.0, 1.0), (-3.0, -1.0)])
+def test_aborts_at_a_worse_reward_per_step_than_the_bounds_bring_the_good_policy_back(
+    reward: float, baseline: float
+) -> None:
+    versions = judged_with_baseline(reward=baseline)
+    versions.offer(successor(1))
+    assert versions.swap()
+    assert versions.judge(episode(5, reward, **ABORTED)) is None
+    reason = versions.judge(episode(7, reward, **ABORTED))
+    assert reason is not None and "aborted" in reason and versions.running.version == 0
+
+
+def test_abort_of_a_policy_that_does_well_counts_for_nothing() -> None:
+    versions = judged_with_baseline()
+    versions.offer(successor(1))
+    versions.swap()
+    for _ in range(5):
+        assert versions.judge(episode(5, 1.5, **ABORTED)) is None
+    assert versions.status().good_version == 0 and versions.status().num_episodes == 2
+
+
+def test_episode_of_two_policies_may_only_speak_against_the_second() -> None:
+    versions = judged_with_baseline()
+    versions.offer(successor(1))
+    versions.swap()
+    versions.judge(episode(100, 2.0, is_of_one_policy=False))
+    assert versions.status().good_version == 0
+    for _ in range(2):
+        versions.judge(episode(100, 0.1, is_of_one_policy=False))
+    assert versions.status().is_rolled_back
+
+
+@pytest.mark.parametrize("num_versions", [1, 63, 64, 65, 6000])
+def test_status_stays_short_and_names_the_first_bad_version_however_many_ran(
+    num_versions: int,
+) -> None:
+    versions = judged_with_baseline()
+    for version in range(1, num_versions + 1):
+        versions.offer(successor(version))
+        versions.swap()
+        versions.end_episode(90.0)  # within the bound, and not good
+    for _ in range(2):
+        versions.end_episode(0.0)
+    status = PolicyStatus.from_json(versions.status().to_json())
+    assert status.is_rolled_back and status.good_version == 0
+    assert min(status.bad_versions) == 1 and max(status.bad_versions) == num_versions
+
+
+def test_status_can_be_read_whatever_a_refusal_says() -> None:
+    versions = judged_with_baseline()
+    versions.note_refusal("\N{SNOWMAN}" * 100_000)
+    assert PolicyStatus.from_json(versions.status().to_json()).num_refused == 1
 
 
 def test_old_version_is_refused() -> None:

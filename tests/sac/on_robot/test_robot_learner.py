@@ -1,5 +1,7 @@
 """A learner that lives with a robot: what its folder holds, and what a new process makes of it."""
 
+import math
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,15 +23,16 @@ from sac_ros.sac.learners.algorithms import Dimensions
 from sac_ros.sac.learners.learner import SACLearner
 from sac_ros.sac.learners.sac_v1 import SACV1Learner
 from sac_ros.sac.networks.discrete_networks import CategoricalActor
-from sac_ros.sac.on_robot.episode_returns import read_episodes
+from sac_ros.sac.on_robot.episodes_file import read_episodes
+from sac_ros.sac.on_robot.fine_tuning import DivergedError
 from sac_ros.sac.on_robot.fine_tuning_config import FineTuningConfig
 from sac_ros.sac.on_robot.prior_transitions import PriorTransitionsError
 from sac_ros.sac.on_robot.robot_learner import (
     RobotFolderError,
     RobotLearner,
     RobotLearnerError,
-    RobotLearnerSettings,
 )
+from sac_ros.sac.on_robot.robot_learner_settings import RobotLearnerSettings
 from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 from sac_ros.sac.replay.transition_log import TransitionLogError
 from sac_ros.task.task_spec import load_task
@@ -381,3 +384,171 @@ def test_folder_without_recorded_transitions_is_refused(
         living(tmp_path, *run, prior_transitions=tmp_path / "nothing"),
     ):
         pass
+
+
+def go_on(
+    learner: RobotLearner, num_policies: int, num_steps: int = 30, reward: float = 1.0
+) -> None:
+    """Let the robot run each policy that is made of what was learned until then."""
+    for _ in range(num_policies):
+        act(learner, 30, policy=learner.version, reward=reward)
+        learner.learn_while(lambda: True)
+        learner.make_update(num_rollbacks=0)
+
+
+def mode(learner: RobotLearner) -> np.ndarray:
+    """Return what the actor does at some observations."""
+    obs = np.random.default_rng(3).normal(0.0, 0.1, (64, 4)).astype(np.float32)
+    with torch.no_grad():
+        return learner.fine_tuning.learner.actor.mode(torch.from_numpy(obs)).numpy()
+
+
+def rolled_back(good: int, bad: tuple[int, ...], session: int = 5, number: int = 1) -> PolicyStatus:
+    return PolicyStatus(
+        session=session,
+        version=good,
+        good_version=good,
+        newest_version=max(bad),
+        num_rollbacks=number,
+        is_rolled_back=True,
+        bad_versions=bad,
+        reason="it fell",
+    )
+
+
+def copy_of_killed(folder: Path) -> Path:
+    """Return a copy of the robot's folder as `kill -9` would leave it at this moment."""
+    shutil.copytree(folder / "robot", folder / "killed" / "robot")
+    return folder / "killed"
+
+
+@pytest.mark.parametrize("good", [0, 1, 2])
+@pytest.mark.parametrize("saves_before", [True, False])
+def test_killed_after_a_rollback_it_is_still_paused_and_at_the_last_good_weights(
+    tmp_path: Path, run: tuple[Path, Path], good: int, saves_before: bool
+) -> None:
+    with living(tmp_path, *run) as learner:
+        at = {0: mode(learner)}
+        for version in range(1, 4):
+            go_on(learner, 1)
+            at[version] = mode(learner)
+        go_on(learner, 2, reward=-5.0)
+        if saves_before:
+            learner.save()  # what was saved last is bad
+        learner.roll_back(rolled_back(good, tuple(range(good + 1, 6))))
+        np.testing.assert_allclose(mode(learner), at[good], atol=1e-6)
+        killed = copy_of_killed(tmp_path)
+    for folder in (killed, tmp_path):
+        with living(folder, *run) as learner:
+            assert learner.paused is not None and "it fell" in learner.paused
+            np.testing.assert_allclose(mode(learner), at[good], atol=1e-6)
+            learner.heed(rolled_back(good, tuple(range(good + 1, 6))))
+            assert learner.has_followed(rolled_back(good, tuple(range(good + 1, 6))))
+            learner.resume()
+            assert learner.version == 5 and learner.acknowledged_rollbacks == 1
+        with living(folder, *run) as learner:
+            assert learner.paused is None
+
+
+@pytest.mark.parametrize("good", [0, 1, 3])
+def test_rollback_that_comes_after_a_kill_finds_the_good_weights(
+    tmp_path: Path, run: tuple[Path, Path], good: int
+) -> None:
+    with living(tmp_path, *run) as learner:
+        at = {0: mode(learner)}
+        for version in range(1, 6):
+            go_on(learner, 1)
+            at[version] = mode(learner)
+            learner.heed(PolicyStatus(version=version, good_version=min(version, good)))
+        learner.save()
+        killed = copy_of_killed(tmp_path)
+    with living(killed, *run) as learner:
+        act(learner, 40, policy=5)
+        learner.learn_while(lambda: True)
+        learner.roll_back(rolled_back(good, tuple(range(good + 1, 6))))
+        np.testing.assert_allclose(mode(learner), at[good], atol=1e-6)
+
+
+def test_robot_started_with_one_of_our_policies_goes_back_to_that_one(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        go_on(learner, 1)
+        given, at_given = tmp_path / "robot" / "policies" / "00000001.onnx", mode(learner)
+        shutil.copy(given, tmp_path / "given.onnx")
+        go_on(learner, 2)
+    with living(tmp_path, tmp_path / "given.onnx", run[1]) as learner:
+        go_on(learner, 1)
+        learner.roll_back(rolled_back(0, (4,)))
+        np.testing.assert_allclose(mode(learner), at_given, atol=1e-6)
+
+
+PARTS = ["actor.head.weight", "critic.", "critic_target.", "actor_optimizer.", "critic_optimizer."]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("part", PARTS)
+def test_nothing_that_is_not_finite_is_sent_saved_or_kept(
+    tmp_path: Path, run: tuple[Path, Path], part: str, value: float
+) -> None:
+    with living(tmp_path, *run) as learner:
+        go_on(learner, 1)
+        sound = mode(learner)
+        act(learner, 5)
+        state = learner.fine_tuning.learner.state()
+        name = next(n for n, t in state.tensors.items() if n.startswith(part) and t.numel() > 1)
+        state.tensors[name].view(-1)[0] = value
+        learner.fine_tuning.learner.restore(state)
+        with pytest.raises(DivergedError, match="not finite"):
+            learner.make_update(num_rollbacks=0)
+        assert learner.paused is not None and "diverged" in learner.paused
+        np.testing.assert_allclose(mode(learner), sound, atol=1e-6)
+        learner.fine_tuning.learner.restore(state)  # once more, before a save
+        learner.save()
+        assert learner.version == 1
+    saved = load_learner(tmp_path / "robot" / "learner").state
+    assert all(tensor.isfinite().all() for tensor in saved.tensors.values())
+    with living(tmp_path, *run) as learner:
+        np.testing.assert_allclose(mode(learner), sound, atol=1e-6)
+        learner.resume()
+        act(learner, 5)
+        assert learner.learn_while(lambda: True) > 0 and learner.paused is None
+
+
+def test_folder_with_a_diverged_learner_of_an_earlier_release_starts_all_the_same(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        at_start = mode(learner)
+        bad = learner.fine_tuning.learner
+        with torch.no_grad():
+            next(bad.actor.parameters()).fill_(math.nan)
+        no_rows, progress = ReplayBuffer(1, 4, 1, seed=0), Progress(values={}, arrays={})
+        save_checkpoint(tmp_path / "old" / "robot" / "learner", bad, no_rows, progress)
+    with living(tmp_path / "old", *run) as learner:
+        np.testing.assert_allclose(mode(learner), at_start, atol=1e-6)
+
+
+def test_bar_of_the_policy_that_came_survives_a_restart(
+    tmp_path: Path, run: tuple[Path, Path]
+) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 30, reward=9.0)
+        learner.learn_while(lambda: True)
+        learner.make_update(num_rollbacks=0)
+    with living(tmp_path, *run) as learner:
+        act(learner, 30, policy=1, reward=1.0)
+        assert learner.best.version is None
+        act(learner, 30, policy=1, reward=10.0)
+        assert learner.best.version == 1
+
+
+def test_disk_holds_a_bounded_number_of_versions(tmp_path: Path, run: tuple[Path, Path]) -> None:
+    with living(tmp_path, *run) as learner:
+        act(learner, 30)
+        for _ in range(25):
+            act(learner, 1)
+            learner.learn_while(lambda: True)
+            learner.make_update(num_rollbacks=0)
+        kept = sorted(int(path.name) for path in (tmp_path / "robot" / "versions").iterdir())
+    assert kept[0] == 0 and kept[-1] == 25 and len(kept) <= 10

@@ -1,9 +1,11 @@
 """The robot's memory on disk: what was written is there again, whatever ended the writer."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from source_tree import ROOT
 from transition_writer import LOG, numbered
 
 from sac_ros.sac.replay.transition_log import Mark, TransitionLog, TransitionLogError
-from sac_ros.task.transition import pack
+from sac_ros.task.transition import HEADER, pack
 
 WRITER = ROOT / "tests" / "transition_writer.py"
 
@@ -166,3 +168,34 @@ def test_two_writers_are_refused(tmp_path: Path) -> None:
     with opened(tmp_path), pytest.raises(TransitionLogError, match="another process"):
         numbers_in(tmp_path)
     assert numbers_in(tmp_path) == []
+
+
+def as_format_2(segment: Path) -> None:
+    """Rewrite a segment as it was written before transitions had a session number."""
+    line, _, body = segment.read_bytes().partition(b"\n")
+    header = json.loads(line) | {"format": 2}
+    at = HEADER.index("session")
+    rows = np.frombuffer(body, np.uint8).reshape(-1, 8 * len(pack(numbered(0))) + 4)
+    records = b""
+    for offset, row in enumerate(rows[:, :-4].copy().view(np.float64)):
+        payload = np.delete(row, at).tobytes()
+        checksum = zlib.crc32(payload, header["first"] + offset)
+        records += payload + checksum.to_bytes(4, "little")
+    segment.write_bytes(json.dumps(header).encode() + b"\n" + records)
+
+
+@pytest.mark.parametrize("count", [0, 7, 10, 25])
+@pytest.mark.parametrize("torn_bytes", [0, 13])
+def test_log_of_an_earlier_release_is_read_and_goes_on(
+    tmp_path: Path, count: int, torn_bytes: int
+) -> None:
+    write(tmp_path, max(1, count), records_per_segment=10)
+    for segment in tmp_path.glob("segment-*.log"):
+        as_format_2(segment)
+        if count == 0:
+            segment.write_bytes(segment.read_bytes().partition(b"\n")[0] + b"\n")
+    with segment.open("ab") as file:
+        file.write(b"x" * torn_bytes)
+    write(tmp_path, 12, records_per_segment=10)
+    with opened(tmp_path, records_per_segment=10) as (log, numbers):
+        assert numbers == list(range(count + 12)) and log.num_damaged == 0
