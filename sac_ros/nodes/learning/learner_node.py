@@ -179,7 +179,7 @@ class LearnerNode(StandaloneNode):
         except InputError as error:  # a full disk, where it went back
             self._warn(str(error))
         steps = self._learner.contract.task.max_episode_steps
-        is_due = self._episode_has_ended or self._learner.steps_since_export >= steps
+        is_due = self._episode_has_ended or self._learner.fine_tuning.steps_since_export >= steps
         if not (is_due and self._learner.has_news):
             return
         if time.monotonic() - self._offer.sent_s < self._told.publish_period_s:

@@ -60,6 +60,17 @@ class PolicyLedger:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, f"{json.dumps(document, indent=1)}\n".encode())
 
+    @property
+    def has_followed_last_rollback(self) -> bool:
+        """Whether the learner went back when the robot did, by the last that was heard of it."""
+        return self.content.taken_up == self.content.heard
+
+    @property
+    def acknowledged_rollbacks(self) -> int:
+        """Rollbacks of the robot's session after which an operator let learning go on."""
+        resumed, heard = self.content.resumed, self.content.heard
+        return resumed.number if resumed is not None and resumed.session == heard.session else 0
+
     def record(self, version: int) -> PolicyRecord | None:
         """Return what is known of a version; None if that is nothing."""
         return next((r for r in self.content.policies if r.version == version), None)

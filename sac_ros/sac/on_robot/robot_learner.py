@@ -18,7 +18,7 @@ from sac_ros.sac.on_robot.background_compilation import BackgroundCompilation
 from sac_ros.sac.on_robot.best_policy import BestPolicy
 from sac_ros.sac.on_robot.fine_tuning import DivergedError, FineTuning, Phase
 from sac_ros.sac.on_robot.learner_recovery import LearnerRecovery
-from sac_ros.sac.on_robot.learner_start import RETURNS, RobotLearnerError
+from sac_ros.sac.on_robot.learner_start import RETURNS
 from sac_ros.sac.on_robot.learner_states import save_learner
 from sac_ros.sac.on_robot.policy_ledger import RobotFolderError
 from sac_ros.sac.on_robot.policy_maker import PolicyMaker
@@ -27,8 +27,6 @@ from sac_ros.sac.on_robot.robot_memory import RobotMemory
 from sac_ros.sac.on_robot.robot_policies import RobotPolicies
 from sac_ros.task.action import exceeds_limits
 from sac_ros.task.transition import Transition, TransitionError
-
-__all__ = ["RobotFolderError", "RobotLearner", "RobotLearnerError", "RobotLearnerSettings"]
 
 SAVE_PERIOD_S = 30.0
 
@@ -119,11 +117,6 @@ class RobotLearner:
             and self.fine_tuning.num_new_updates > 0
         )
 
-    @property
-    def steps_since_export(self) -> int:
-        """Robot steps since the last policy was made."""
-        return self.fine_tuning.steps_since_export
-
     def make_update(self, num_rollbacks: int) -> PolicyUpdate:
         """Make a policy of the actor, under a version of its own.
 
@@ -153,8 +146,7 @@ class RobotLearner:
 
     def has_followed(self, status: PolicyStatus) -> bool:
         """Tell whether the rollback that the robot speaks of is known, perhaps of before a kill."""
-        followed = self.ledger.content.taken_up
-        return followed is not None and followed == self.ledger.content.heard
+        return self.ledger.has_followed_last_rollback
 
     def roll_back(self, status: PolicyStatus) -> None:
         """Become the learner of the policy that the robot went back to, mark the rest, pause.
@@ -176,8 +168,7 @@ class RobotLearner:
     @property
     def acknowledged_rollbacks(self) -> int:
         """Rollbacks of the robot's session after which an operator let learning go on."""
-        resumed, heard = self.ledger.content.resumed, self.ledger.content.heard
-        return resumed.number if resumed is not None and resumed.session == heard.session else 0
+        return self.ledger.acknowledged_rollbacks
 
     def save_if_due(self) -> None:
         """Save the learner now and then; raise as `save` does."""

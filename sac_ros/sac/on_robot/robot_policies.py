@@ -53,10 +53,10 @@ class RobotPolicies:
         Raises CheckpointError or RobotFolderError (full disk): no version is given then.
         """
         version = self.ledger.content.newest_version + 1
-        self.states.save(version, learner)
         with disk_errors_as(RobotFolderError, self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             replace_file(self._file(version), policy)
+        self.states.save(version, learner)
         digest = _contract_sha256(OnnxPolicy.from_bytes(policy).contract)
         self.ledger.add(PolicyRecord(version=version, contract_sha256=digest))
         self.states.remove_all_but(record.version for record in self.ledger.content.policies)

@@ -1,7 +1,7 @@
 """Which version, and which session, a transition says it is of; no middleware is needed."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +22,13 @@ POLICY = OnnxPolicy.from_bytes(linear_policy(PENDULUM))
 
 
 class Node:
-    """Takes what an exchange asks of a node."""
+    """Takes what an exchange asks of a node, and of the node's resources."""
+
+    def __init__(self) -> None:
+        self.closing: list[Callable[[], None]] = []
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        self.closing.append(callback)
 
     def __getattr__(self, name: str) -> object:
         return lambda *arguments, **options: SimpleNamespace(
@@ -42,8 +48,10 @@ def exchange(
         key_file="",
         guard=GuardSettings(baseline_episodes=1),
     )
+    node = Node()
     made = PolicyExchange(
-        Node(),  # type: ignore[arg-type]
+        node,  # type: ignore[arg-type]
+        node,  # type: ignore[arg-type]
         settings,
         PENDULUM,
         POLICY,
@@ -60,8 +68,9 @@ def exchange(
 
     rig.link.publish_transition = send  # type: ignore[method-assign]
     made.succession.end_episode(1.0)
-    with closing(SimpleNamespace(close=made.destroy)):
-        yield made, rig
+    yield made, rig
+    for close in node.closing:
+        close()
 
 
 def offer(made: PolicyExchange, version: int) -> None:

@@ -26,12 +26,10 @@ from sac_ros.sac.networks.discrete_networks import CategoricalActor
 from sac_ros.sac.on_robot.episodes_file import read_episodes
 from sac_ros.sac.on_robot.fine_tuning import DivergedError
 from sac_ros.sac.on_robot.fine_tuning_config import FineTuningConfig
+from sac_ros.sac.on_robot.learner_start import RobotLearnerError
+from sac_ros.sac.on_robot.policy_ledger import RobotFolderError
 from sac_ros.sac.on_robot.prior_transitions import PriorTransitionsError
-from sac_ros.sac.on_robot.robot_learner import (
-    RobotFolderError,
-    RobotLearner,
-    RobotLearnerError,
-)
+from sac_ros.sac.on_robot.robot_learner import RobotLearner
 from sac_ros.sac.on_robot.robot_learner_settings import RobotLearnerSettings
 from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 from sac_ros.sac.replay.transition_log import TransitionLogError
