@@ -102,6 +102,7 @@ def test_each_transition_of_an_episode_names_the_version_that_acted() -> None:
             rig.tick(4)
             rig.finish_reset()
             made.succession.end_episode(1.0)
+        rig.tick(4)
         labels = [(t.policy, round(float(t.action[0]), 6)) for t in rig.link.transitions]
     assert labels == [(policy, round(0.1 * policy, 6)) for policy, _ in labels]
     assert len({policy for policy, _ in labels}) >= 3
