@@ -97,7 +97,7 @@ def test_each_transition_of_a_run_without_end_names_the_version_that_acted(
 
 def test_each_transition_of_an_episode_names_the_version_that_acted() -> None:
     with exchange("episodes", max_episode_steps=3) as (made, rig):
-        for version in range(1, 4):
+        for version in range(1, 8):
             offer(made, version)
             rig.tick(4)
             rig.finish_reset()
