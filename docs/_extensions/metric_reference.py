@@ -14,7 +14,7 @@ LEARNERS = {
 }
 TABLES = {
     "progress_csv": ("sim_training.evaluation.evaluation", "Evaluation"),
-    "episodes_csv": ("sac_ros.sac.on_robot.episode_returns", "EpisodeRow"),
+    "episodes_csv": ("sac_ros.sac.on_robot.episodes_file", "EpisodeRow"),
 }
 
 
