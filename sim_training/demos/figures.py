@@ -10,8 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from sac_ros.sac.on_robot.episodes_file import EpisodeRow
 
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow
 from sim_training.demos.robot_session import Measured
 
 

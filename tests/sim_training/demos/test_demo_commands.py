@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from sac_ros.sac.on_robot.episodes_file import EpisodeRow
 
 from sac_ros.errors import InputError
+from sac_ros.sac.on_robot.episodes_file import EpisodeRow
 from sim_training.commands import demo, finetune_demo
 from sim_training.demos.robot_session import Measured
 
