@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 from markdown_table import code, table
-from source_reader import DocumentationError, root
+from source_reader import DocumentationError, module_tree, root, text_constant
 
 NODES = {
     "policy_node": "sac_ros.nodes.control.policy_parameters",
@@ -22,18 +22,14 @@ NODES = {
 ROS_TYPES = {str: "string", bool: "bool", int: "integer", float: "double"}
 
 CALLS = {
-    "create_publisher": "publishes",
-    "create_lifecycle_publisher": "publishes while active",
-    "create_subscription": "subscribes",
-    "create_service": "serves",
-    "create_client": "calls",
-    "resources.publisher": "publishes",
-    "resources.lifecycle_publisher": "publishes while active",
-    "resources.subscription": "subscribes",
-    "resources.client": "calls",
+    "publisher": "publishes",
+    "lifecycle_publisher": "publishes while active",
+    "subscription": "subscribes",
+    "service": "serves",
+    "client": "calls",
     "_listen": "records",
 }
-"""Methods that make a topic or a service: of a node, or of sac_ros/nodes/process/node_resources."""
+"""Calls that make a topic or a service: `node.create_NAME`, or `resources.NAME`."""
 
 
 def parameter_reference() -> str:
@@ -100,25 +96,28 @@ def declared_interfaces() -> Iterator[str]:
         for path in sorted((root() / package).rglob("*.py")):
             if path.stem == "node_resources":
                 continue  # passes on the calls of others
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            module = ".".join(path.relative_to(root()).with_suffix("").parts)
+            for node in ast.walk(module_tree(module)):
                 if isinstance(node, ast.Call) and (name := _call_name(node)) and node.args[1:]:
-                    has_callback = name.endswith(("subscription", "service"))
-                    arguments = [
-                        ast.unparse(argument)
-                        for index, argument in enumerate(node.args[:4])
-                        if not (has_callback and index == 2)
-                    ]
-                    yield f"{path.stem}: {name}({', '.join(arguments[:3])})"
+                    yield f"{path.stem}: {name}({_shown_arguments(module, name, node)})"
 
 
 def _call_name(node: ast.Call) -> str | None:
-    """Return the name of a call that CALLS lists, `resources.client` for one of NodeResources."""
+    """Return the key of CALLS for a call, None for any other."""
     if not isinstance(node.func, ast.Attribute):
         return None
-    name = node.func.attr
-    if ast.unparse(node.func.value) == "resources":
-        name = f"resources.{name}"
-    return name if name in CALLS else None
+    is_of_resources = ast.unparse(node.func.value) == "resources"
+    name = node.func.attr.removeprefix("create_")
+    is_known = is_of_resources or name != node.func.attr or name == "_listen"
+    return name if is_known and name in CALLS else None
+
+
+def _shown_arguments(module: str, name: str, node: ast.Call) -> str:
+    """Return type, name and QoS of a call; a constant's name is replaced by its text."""
+    has_callback = name in ("subscription", "service")
+    arguments = [a for index, a in enumerate(node.args[:4]) if not (has_callback and index == 2)]
+    shown = [ast.unparse(argument) for argument in arguments[:3]]
+    return ", ".join(text_constant(module, text) or text for text in shown)
 
 
 def _require_equal(documented: dict[str, list[dict[str, str]]], declared: set[str]) -> None:

@@ -94,14 +94,28 @@ def is_ours(module: str) -> bool:
 
 def choices(module: str, name: str) -> str | None:
     """Return the values of a `Name = Literal[...]`, or None if the name is no such alias."""
+    value = _assigned(module, name)
+    text = "" if value is None else ast.unparse(value)
+    return text if text.startswith("Literal[") else None
+
+
+def text_constant(module: str, name: str) -> str | None:
+    """Return the text, in quotes, of a constant such as `TOPIC = "estop"`; None if it is none."""
+    value = _assigned(module, name)
+    is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    return ast.unparse(value) if value is not None and is_text else None
+
+
+def _assigned(module: str, name: str) -> ast.expr | None:
+    """Return the value that a module, ours, assigns to a name at its top level."""
     where = origin(module, name)
     if not is_ours(where):
         return None
     for node in module_tree(where).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and target.id == name and value is not None:
-            return ast.unparse(value) if ast.unparse(value).startswith("Literal[") else None
+        if isinstance(target, ast.Name) and target.id == name and isinstance(value, ast.expr):
+            return value
     return None
 
 

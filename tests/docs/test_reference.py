@@ -97,9 +97,9 @@ def test_every_metric_is_documented(algorithm: str) -> None:
 
 
 def test_a_topic_that_the_table_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    declared = [*node_reference.declared_interfaces(), "policy_node: create_publisher(Bool, 'new')"]
+    declared = [*node_reference.declared_interfaces(), "policy_node: publisher(Bool, 'new')"]
     monkeypatch.setattr(node_reference, "declared_interfaces", lambda: declared)
-    with pytest.raises(DocumentationError, match="create_publisher"):
+    with pytest.raises(DocumentationError, match=r"publisher\(Bool, 'new'\)"):
         node_reference.interface_reference()
 
 
