@@ -7,22 +7,24 @@ EXTRAS := sim,atari,tune,test
 unexport PYTHONPATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport AMENT_PREFIX_PATH RMW_IMPLEMENTATION ROS_DISTRO
 
-.PHONY: help demo demo-finetune test test-all lint type unit jazzy long jazzy-all browser docs pins audit clean
+.PHONY: help demo demo-finetune test test-all lint type docs unit jazzy long long-ros jazzy-all jazzy-long browser pins audit clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    train inverted_pendulum, run it over ROS 2, film it (2 minutes after the install)"
 	@echo "make demo-finetune   a policy meets another robot than its simulator, and learns there"
 	@echo "make test    every property that can be shown quickly: lint, type, docs, unit, jazzy"
-	@echo "make test-all   the rest: long, jazzy-all, browser"
+	@echo "make test-all   the rest: long, long-ros, jazzy-all, jazzy-long, browser"
 	@echo
 	@echo "make lint    ruff: rules and format"
 	@echo "make type    mypy --strict"
 	@echo "make docs    the documentation, to build/docs; a warning is an error"
 	@echo "make unit    the quick tests, with the ROS 2 Kilted wheels; PYTEST_OPTIONS='-k resume'"
 	@echo "make jazzy   the quick tests of what differs between ROS 2 distributions, with the Jazzy wheels"
-	@echo "make long    the long tests, with the ROS 2 Kilted wheels"
-	@echo "make jazzy-all   all ROS 2 tests, with the Jazzy wheels"
+	@echo "make long    the long tests without ROS 2"
+	@echo "make long-ros    the long tests of ROS 2, one after the other, with the Kilted wheels"
+	@echo "make jazzy-all   the quick tests of ROS 2, with the Jazzy wheels"
+	@echo "make jazzy-long  the long tests of ROS 2, one after the other, with the Jazzy wheels"
 	@echo "make browser the page of sac-ros report in a headless Chromium, where there is one"
 	@echo
 	@echo "make pins    renew constraints*.txt from the newest releases"
@@ -41,7 +43,7 @@ demo-finetune: .venv/installed
 
 test: lint type docs unit jazzy
 
-test-all: long jazzy-all browser
+test-all: long long-ros jazzy-all jazzy-long browser
 
 lint: .venv/installed
 	.venv/bin/ruff check .
@@ -51,7 +53,8 @@ type: .venv/installed
 	.venv/bin/mypy
 
 docs: .venv/installed
-	.venv/bin/sphinx-build -W --keep-going -b html docs build/docs
+	@mkdir -p build
+	flock build/docs.lock .venv/bin/sphinx-build -W --keep-going -b html docs build/docs
 
 # A worker for each processor. More than four meet in the same few ports and files for no gain.
 WORKERS ?= $(shell processors=$$(nproc); echo $$((processors > 4 ? 4 : processors)))
@@ -64,10 +67,17 @@ jazzy: .venv-jazzy/installed
 	SAC_ROS_REQUIRE_ROS=1 .venv-jazzy/bin/$(PYTEST) -m "distro and not long" $(PYTEST_OPTIONS)
 
 long: .venv/installed
-	SAC_ROS_REQUIRE_ROS=1 .venv/bin/$(PYTEST) -m long $(PYTEST_OPTIONS)
+	.venv/bin/$(PYTEST) -m "long and not ros" $(PYTEST_OPTIONS)
+
+# Robots in real time beside learners at full load: these tests need the processors for themselves.
+long-ros: .venv/installed
+	SAC_ROS_REQUIRE_ROS=1 .venv/bin/python -m pytest -m "long and ros" $(PYTEST_OPTIONS)
 
 jazzy-all: .venv-jazzy/installed
-	SAC_ROS_REQUIRE_ROS=1 .venv-jazzy/bin/$(PYTEST) -m ros $(PYTEST_OPTIONS)
+	SAC_ROS_REQUIRE_ROS=1 .venv-jazzy/bin/$(PYTEST) -m "ros and not long" $(PYTEST_OPTIONS)
+
+jazzy-long: .venv-jazzy/installed
+	SAC_ROS_REQUIRE_ROS=1 .venv-jazzy/bin/python -m pytest -m "long and ros" $(PYTEST_OPTIONS)
 
 # Chromium is no Python package. Everything else about the page is tested without it, in `unit`.
 BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome google-chrome-stable,\
