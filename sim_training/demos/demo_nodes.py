@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 from sac_ros.errors import InputError
 from sim_training.demos.ros_domain import DEMO_DOMAINS, claim_domain
@@ -68,6 +68,29 @@ def node_process(program: str, logs: Path, *parameters: str) -> Iterator[subproc
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+
+def terminate_on_error(
+    *processes: "subprocess.Popen[bytes]",
+) -> Callable[
+    [type[BaseException] | None, BaseException | None, TracebackType | None],
+    None,
+]:
+    """Return a callback for ExitStack.push: after an error or Ctrl-C, all processes end at once.
+
+    Without an error they end one after the other, so that each hears the last words of the others.
+    """
+
+    def end(
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            for process in processes:
+                process.terminate()
+
+    return end
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from sac_ros.sac.on_robot.episodes_file import EpisodeRow, read_episodes
-from sim_training.demos.demo_nodes import DemoError, last_line, node_process
+from sim_training.demos.demo_nodes import DemoError, last_line, node_process, terminate_on_error
 from sim_training.robot.perturbation import Perturbation
 
 POLL_S = 0.2
@@ -33,7 +33,7 @@ class SimulatedRobot:
     task: str
     perturbation: Perturbation
     real_time_factor: float
-    """Simulated seconds a second."""
+    """Simulated seconds for each real second."""
     seed: int
     waits: bool = False
     """Whether simulated time waits for each command and, in learning, for the learner's updates."""
@@ -98,6 +98,7 @@ def measure_policy(
             stack.enter_context(node_process("policy_node", folder, *_policy(policy, robot))),
             stack.enter_context(_robot(robot, folder)),
         )
+        stack.push(terminate_on_error(recorder, *others))
         while recorder.poll() is None and all(process.poll() is None for process in others):
             say(_read_recording(output).returns if output.exists() else ())
             time.sleep(POLL_S)
@@ -143,6 +144,7 @@ def learn_on_robot(
                 node_process("policy_node", folder, *_policy(policy, robot), *parameters)
             ),
         )
+        stack.push(terminate_on_error(*processes))
         heard_s = time.monotonic()
         while not rows or rows[-1].robot_steps < robot_steps:
             time.sleep(POLL_S)
