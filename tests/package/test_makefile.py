@@ -1,6 +1,7 @@
 """`make` and what it says where it cannot go on; Python and pip are scripts that do nothing."""
 
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -80,6 +81,8 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 INSTALL = ".venv/installed"
+(DEFAULT,) = re.findall(r'"-m", "([^"]*)"', (ROOT / "pyproject.toml").read_text())
+"""What pytest selects if it is not told otherwise."""
 
 
 def test_help_names_every_target() -> None:
@@ -87,6 +90,20 @@ def test_help_names_every_target() -> None:
     (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     helped = set(re.findall(r'@echo "make ([\w-]+) ', makefile))
     assert helped | {"help"} == set(targets.split())
+
+
+@pytest.mark.parametrize("venv", [".venv", ".venv-jazzy"])
+def test_no_test_is_left_out_of_every_target(venv: str) -> None:
+    """Of any markers: on Kilted every test, on Jazzy every test that needs ROS 2."""
+    makefile = (ROOT / "Makefile").read_text()
+    calls = re.findall(rf"{venv}/bin/(?:python -m pytest|\$\(PYTEST\))(.*)", makefile)
+    selections = [re.findall(r"-m (?:\"([^\"]*)\"|(\w+))", call) for call in calls]
+    chosen = ["".join(found[0]) if found else DEFAULT for found in selections]
+    assert len(chosen) >= 3
+    for ros, long, browser in itertools.product([True, False], repeat=3):
+        markers = {"ros": ros, "distro": False, "long": long, "browser": browser}
+        if venv == ".venv" or (ros and not browser):
+            assert any(eval(choice, {}, markers) for choice in chosen), markers
 
 
 def test_install_is_made_once_and_renewed_when_what_it_is_made_from_changes(
