@@ -1,4 +1,4 @@
-"""Read rosbag2 bags, MCAP or SQLite, whole or cut off by a crash. Needs no ROS."""
+"""Read rosbag2 bags in MCAP or SQLite, complete or cut off by a crash, without ROS."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -23,11 +23,11 @@ from sac_ros.errors import InputError
 MAGIC = b"\x89MCAP0\r\n"
 Deserialize = Callable[[bytes, str], object]
 RawMessage = tuple[str, int, int, bytes]
-"""Topic, time of arrival and of publication in ns, serialised message."""
+"""Topic, arrival time in ns, publication time in ns, serialised message."""
 
 
 class BagError(InputError):
-    """The bag is not there, damaged, or does not hold what is asked of it."""
+    """The bag is missing, damaged, or does not contain the required topics."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class RecordedMessage:
     """Full name, such as `/robot1/joint_states`."""
     received_ns: int
     sent_ns: int
-    """When it was published, by the publisher's clock; the time of arrival where none tells."""
+    """Publication time by the publisher's clock; the arrival time if it is not recorded."""
     content: object
-    """As the message class has it: fields as attributes, number arrays as numpy arrays."""
+    """The message: fields as attributes, number arrays as numpy arrays."""
 
 
 class Bag:
-    """An open bag; `topics` are the full names, each with its type."""
+    """An open bag; `topics` maps each full topic name to its type."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Bag:
         self.topics = topics
         self.duration_s = duration_s
         self.is_cut_off = is_cut_off
-        """Written by a recorder that was killed; what it had flushed is there."""
+        """Whether the recorder was killed; the bag then ends at its last flush."""
         self._raw_messages = raw_messages
         self._deserialize = deserialize
 
@@ -71,12 +71,12 @@ class Bag:
                 yield RecordedMessage(topic, received_ns, sent_ns, message)
         except _DAMAGE as error:
             raise BagError(
-                f"the bag {self.path} is damaged ({_one_line(error)}); `mcap recover` may save the"
-                " rest of it"
+                f"the bag {self.path} is damaged ({_one_line(error)}); try `mcap recover` to save"
+                " the rest"
             ) from error
 
 
-# What the libraries raise on bytes that are not what they should be.
+# Exceptions that the libraries raise for damaged data.
 _DAMAGE = (
     *(AnyReaderError, ReaderError, SerdeError, McapError),
     *(zstandard.ZstdError, struct.error, ValueError, IndexError, EOFError, AssertionError),
@@ -111,7 +111,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
                 {connection.topic: connection.msgtype for connection in reader.connections},
                 1e-9 * reader.duration if reader.message_count else 0.0,
                 False,
-                # The one that tells when messages were sent.
+                # Our MCAP reader also returns publication times.
                 partial(_mcap_messages, files) if is_plain else raw_messages,
                 reader.deserialize,
             )
@@ -144,7 +144,7 @@ def _lacks_profile(file: Path) -> bool:
 
 
 def _has_compressed_messages(path: Path) -> bool:
-    """Say whether rosbag2 compressed each message, or the file, by itself."""
+    """Return whether rosbag2 compressed the messages or the file."""
     metadata = path / "metadata.yaml"
     if not metadata.is_file():
         return False
@@ -153,7 +153,7 @@ def _has_compressed_messages(path: Path) -> bool:
 
 
 def _mcap_messages(files: list[Path], topics: set[str]) -> Iterator[RawMessage]:
-    """Yield the messages of plain MCAP files, which follow one another."""
+    """Yield the messages of consecutive MCAP files without rosbag2 compression."""
     for file in files:
         with file.open("rb") as stream:
             reader = make_reader(stream, validate_crcs=True)
@@ -163,7 +163,7 @@ def _mcap_messages(files: list[Path], topics: set[str]) -> Iterator[RawMessage]:
 
 
 def _is_cut_off(file: Path) -> bool:
-    """Say whether an MCAP file began well and has no end."""
+    """Return whether an MCAP file has a valid start but no end."""
     try:
         with file.open("rb") as stream:
             begins_well = stream.read(len(MAGIC)) == MAGIC
@@ -174,7 +174,7 @@ def _is_cut_off(file: Path) -> bool:
 
 
 def _scanned_bag(path: Path, files: list[Path], *, is_cut_off: bool) -> Bag:
-    """Read all of it now: without an index, nothing else tells what is there."""
+    """Return a bag read completely into memory, because without an index it must be scanned."""
     topics: dict[str, str] = {}
     messages: list[RawMessage] = []
     try:
@@ -182,7 +182,7 @@ def _scanned_bag(path: Path, files: list[Path], *, is_cut_off: bool) -> Bag:
             _scan(file, topics, messages)
     except _DAMAGE as error:
         raise BagError(
-            f"the bag {path} is damaged ({_one_line(error)}); `mcap recover` may save the rest"
+            f"the bag {path} is damaged ({_one_line(error)}); try `mcap recover` to save the rest"
         ) from error
     messages.sort(key=lambda message: message[1])
     duration_s = 1e-9 * (messages[-1][1] - messages[0][1]) if messages else 0.0
@@ -195,7 +195,7 @@ def _scanned_bag(path: Path, files: list[Path], *, is_cut_off: bool) -> Bag:
 
 
 def _scan(file: Path, topics: dict[str, str], messages: list[RawMessage]) -> None:
-    """Add what a file holds, up to where it breaks off."""
+    """Add the topics and messages of a file, up to where it is cut off."""
     schemas: dict[int, str] = {}
     channels: dict[int, str] = {}
     size = file.stat().st_size
@@ -213,7 +213,7 @@ def _scan(file: Path, topics: dict[str, str], messages: list[RawMessage]) -> Non
                     messages.append((topic, record.log_time, sent_ns, record.data))
         except _DAMAGE:
             if stream.tell() < size:
-                raise  # not its torn end
+                raise  # damaged before the end, not only cut off
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Which task a bag is read for, and on which topics."""
+"""The task of a bag, and the names of its topics in the bag."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from sac_ros.task.task_spec import TaskSpec, load_task
 
 
 def task_from_options(policy: Path | None, task_name: str) -> TaskSpec | None:
-    """Return the task of the options, or None if the bag is to say it; raise InputError."""
+    """Return the task given by options, or None to use the bag's own; raise InputError."""
     task = load_task(task_name) if task_name else None
     if policy is None:
         return task
@@ -41,18 +41,20 @@ def topic_names(
 
 
 def recorded_contracts(bag: Bag, topic: str) -> list[PolicyContract]:
-    """Return the contracts that the policy node announced; raise BagError for what is none."""
+    """Return the policy contracts in the bag; raise BagError for an invalid one."""
     contracts = []
     for message in bag.messages({topic}):
         try:
             contracts.append(PolicyContract.from_json(message.content.data))  # type: ignore[attr-defined]
         except InputError as error:
-            raise BagError(f"{topic} in {bag.path} is no contract: {error}") from error
+            raise BagError(
+                f"{topic} in {bag.path} is not a policy contract: {error}; check --policy-node"
+            ) from error
     return contracts
 
 
 def refuse_unless_recorded(bag: Bag, task: TaskSpec, names: TopicNames) -> None:
-    """Raise BagError where the bag lacks a topic of the task, or has it with another type."""
+    """Raise BagError if a topic of the task is missing in the bag or has another type."""
     types: dict[str, str] = {reading.topic: reading.type for reading in task.readings}
     wanted = {full: types[topic] for full, topic in names.sensors.items()}
     wanted[names.command] = task.action.type
@@ -60,10 +62,11 @@ def refuse_unless_recorded(bag: Bag, task: TaskSpec, names: TopicNames) -> None:
         found = bag.topics.get(topic)
         if found is None:
             raise BagError(
-                f"the bag {bag.path} has no topic {topic}; it has {sorted(bag.topics)}; --namespace"
-                " and --remap say where the task's topics are"
+                f"the bag {bag.path} has no topic {topic}, only {sorted(bag.topics)}; use"
+                " --namespace and --remap to name the task's topics in the bag"
             )
         if found != type_name:
             raise BagError(
-                f"{topic} in {bag.path} is of type {found}, but task {task.name!r} has {type_name}"
+                f"{topic} in {bag.path} has the type {found}, task {task.name!r} expects"
+                f" {type_name}; give the right task, or --remap the topic"
             )

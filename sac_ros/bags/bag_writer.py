@@ -1,8 +1,8 @@
 """Write a rosbag2 bag in MCAP, as `ros2 bag record` does, without rosbag2. Needs no ROS.
 
-The folder can be read at any moment: `flush` ends a chunk and renews metadata.yaml. After `kill -9`
-the file holds everything up to the last flush, but not its index: `sac-ros bag-to-buffer` reads it
-as it is, and `mcap recover` makes it whole for other tools.
+The folder is readable at any time: `flush` ends a chunk and rewrites metadata.yaml. After `kill -9`
+the file has everything up to the last flush, but no index. `sac-ros bag-to-buffer` can read such a
+file; for other tools, repair it with `mcap recover`.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from sac_ros.atomic_write import replace_text
 from sac_ros.errors import InputError
 
 BAG_VERSION = 9
-"""Of metadata.yaml, as Jazzy and later write it."""
+"""Version of metadata.yaml in Jazzy and later."""
 CHUNK_BYTES = 1024 * 1024
 INFINITE = {"sec": 9223372036, "nsec": 854775807}
-"""What rosbag2 writes for a duration without end."""
+"""The value that rosbag2 writes for an infinite duration."""
 
 
 class BagWriteError(InputError):
@@ -34,7 +34,7 @@ class BagWriteError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class OfferedQos:
-    """What a publisher offers, in rosbag2's words."""
+    """The QoS that a publisher offers, with the names that rosbag2 uses."""
 
     reliability: Literal["reliable", "best_effort"]
     durability: Literal["volatile", "transient_local"]
@@ -51,7 +51,7 @@ class _Topic:
 
 @dataclass
 class _Span:
-    """When messages were received, and how many."""
+    """Times of the first and last received message, and the number of messages."""
 
     first_ns: int = 2**63 - 1
     last_ns: int = 0
@@ -63,7 +63,7 @@ class _Span:
         self.num_messages += 1
 
     def metadata(self) -> dict[str, object]:
-        """Return it in rosbag2's words."""
+        """Return the entries of metadata.yaml."""
         started_ns = self.first_ns if self.num_messages else 0
         return {
             "starting_time": {"nanoseconds_since_epoch": started_ns},
@@ -73,7 +73,7 @@ class _Span:
 
 
 class _McapFile:
-    """One file of a bag."""
+    """One MCAP file of a bag."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,7 +106,7 @@ class _McapFile:
         self._writer.flush()
 
     def finish(self, metadata: dict[str, object]) -> None:
-        """Write the index, and what the whole bag has come to."""
+        """Write the index and the bag's metadata, then close the file."""
         self._writer.flush()
         self._writer.add_metadata("rosbag2", {"serialized_metadata": yaml.safe_dump(metadata)})
         self._writer.finish()
@@ -120,13 +120,13 @@ class _McapFile:
 
 
 class BagWriter:
-    """One bag: a folder with MCAP files, which follow one another, and metadata.yaml."""
+    """One bag: a folder with consecutive MCAP files and metadata.yaml."""
 
     def __init__(self, folder: Path, ros_distro: str, *, max_file_s: float = math.inf) -> None:
-        """Make the folder, which must not exist; raise BagWriteError.
+        """Create the folder, which must not exist; raise BagWriteError.
 
-        A file that holds `max_file_s` seconds is finished and followed by another. What is finished
-        has its index, and leaves the memory of this process: an index grows with its file.
+        After `max_file_s` seconds, a file is finished and the next one started. This also limits
+        memory, because the index of an unfinished file is kept in memory.
         """
         self.folder = folder
         self._ros_distro = ros_distro
@@ -162,11 +162,11 @@ class BagWriter:
 
     @property
     def num_messages(self) -> int:
-        """How many were written."""
+        """Number of messages written."""
         return self._span.num_messages
 
     def write(self, topic: str, content: bytes, *, received_ns: int, sent_ns: int) -> None:
-        """Add one serialised message (CDR), with its times since the epoch."""
+        """Write one serialised message (CDR), with its times since the epoch."""
         with self._raise_write_errors():
             if 1e-9 * (received_ns - self._file.span.first_ns) >= self._max_file_s:
                 self._file.finish(self._metadata())
@@ -177,7 +177,7 @@ class BagWriter:
         self._span.add(received_ns)
 
     def flush(self) -> None:
-        """Bring everything so far out of this process; raise BagWriteError."""
+        """Write everything so far to the file; raise BagWriteError."""
         with self._raise_write_errors():
             self._file.flush()
             self._write_metadata()
@@ -192,7 +192,7 @@ class BagWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Leave the file as it is, without an index if it has none: there may be no room for it."""
+        """Close the file without writing an index, for example because the disk is full."""
         self._file.abandon()
 
     def _next_file(self) -> _McapFile:
@@ -206,7 +206,7 @@ class BagWriter:
         replace_text(self.folder / "metadata.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def _metadata(self) -> dict[str, object]:
-        """Return what rosbag2 keeps about a bag."""
+        """Return the content of metadata.yaml."""
         files = [*self._finished, (self._file.path, self._file.span)]
         return {
             "version": BAG_VERSION,
@@ -235,18 +235,18 @@ class BagWriter:
 
     @contextmanager
     def _raise_write_errors(self) -> Iterator[None]:
-        """Turn what the system refuses into BagWriteError."""
+        """Convert OSError to BagWriteError."""
         try:
             yield
         except OSError as error:
             raise BagWriteError(
-                f"cannot write the bag {self.folder} ({error.strerror}); give a folder that can be"
-                " written, with room"
+                f"cannot write the bag {self.folder} ({error.strerror}); choose a writable folder"
+                " with free space"
             ) from error
 
 
 def _qos_mapping(offered: OfferedQos) -> dict[str, object]:
-    # History is not told across DDS; rosbag2 writes the same words then.
+    # DDS does not transmit history and depth; rosbag2 writes these values too.
     return {
         "history": "unknown",
         "depth": 0,

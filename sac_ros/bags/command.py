@@ -1,4 +1,4 @@
-"""`sac-ros bag-to-buffer`: recorded runs to what the learner reads."""
+"""`sac-ros bag-to-buffer`: convert recorded bags to transitions for the learner."""
 
 import argparse
 import json
@@ -13,18 +13,18 @@ from sac_ros.bags.comparison import TOLERANCE
 from sac_ros.bags.conversion import ConversionSettings, Summary, convert, open_output, task_of_bags
 from sac_ros.errors import InputError
 
-EXPLANATION = """A bag holds the task's sensor topics and its command topic, as bag_recorder or
-`ros2 bag record` write them; whose commands they are does not matter. Each command is a control
-step, whose reward and end are worked out by the task's own rules. Where the policy node's
-~/transitions are in the bag, they tell which sensor messages each step acted on, and are compared
-with the result.
+EXPLANATION = """A bag must contain the task's sensor topics and its command topic, recorded by
+bag_recorder or `ros2 bag record`; the commands may come from any node. Each command is a control
+step; reward and termination are computed by the task's rules. If the bag contains the policy node's
+~/transitions, they show which sensor messages each step acted on, and they are compared with the
+result.
 
-exit status: 0; 1 with --verify if anything differs from what the node sent; 2 wrong usage or a bag
-that cannot be used."""
+exit status: 0; 1 with --verify if anything differs from what the node published; 2 wrong usage, or
+a bag that cannot be used."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses in one line, as all of sac-ros does."""
+    """Reports errors in one line, like all commands of sac-ros."""
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError."""
@@ -59,24 +59,24 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line, which the documentation lists too."""
     parser = _Parser(
         prog="sac-ros bag-to-buffer",
-        description="Turn bags of a robot at work into transitions that a learner starts from.",
+        description="Convert recorded bags to transitions, which a learner can start from.",
         epilog=EXPLANATION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("bag", type=Path, nargs="+", help="rosbag2 folder, or .mcap file")
     parser.add_argument("--out", type=Path, help="folder to write the transitions to")
     parser.add_argument(
-        "--append", action="store_true", help="add to the transitions that OUT holds already"
+        "--append", action="store_true", help="append to the transitions that are already in OUT"
     )
     parser.add_argument(
         "--demonstrations",
         action="store_true",
-        help="mark every step as a person's, to be learned from as such",
+        help="mark every step as a demonstration by a person",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="fail if anything differs from what the node sent; --out may be left out",
+        help="fail if anything differs from what the node published; --out is then optional",
     )
     parser.add_argument(
         "--task", default="", help="task name or .yaml (default: the one in the bag's contract)"
@@ -86,30 +86,32 @@ def make_parser() -> argparse.ArgumentParser:
         "--reward",
         choices=["task", "sent"],
         default="task",
-        help="by the task's terms, or as the node sent it (default: %(default)s)",
+        help="compute rewards by the task, or use those that the node sent (default: %(default)s)",
     )
     parser.add_argument(
         "--run",
         choices=["episodes", "continuous"],
-        help="whether the task's time limit cut episodes short (default: as the node's transitions"
-        " tell, else episodes)",
+        help="episodes: the task's time limit truncates episodes; continuous: it does not"
+        " (default: derived from the node's transitions, otherwise episodes)",
     )
     parser.add_argument(
         "--sampling",
         choices=["stamps", "arrival"],
-        help="take the sensor messages that the node named, or those that had arrived (default:"
-        " stamps where there are any)",
+        help="select sensor messages by the stamps in the node's transitions, or by arrival time"
+        " (default: stamps if there are any)",
     )
     parser.add_argument("--namespace", default="", help="namespace of the robot's topics")
     parser.add_argument(
-        "--policy-node", default="policy_node", help="name of the node (default: %(default)s)"
+        "--policy-node",
+        default="policy_node",
+        help="name of the policy node (default: %(default)s)",
     )
     parser.add_argument(
         "--remap",
         action="append",
         default=[],
         metavar="FROM:=TO",
-        help="where a topic of the task is in the bag; may be given several times",
+        help="name in the bag (TO) of a topic of the task (FROM); can be given several times",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
@@ -133,7 +135,7 @@ def _print(summary: Summary, out: Path | None) -> None:
         f" {summary.commands} commands"
     )
     for bag in summary.cut_off_bags:
-        print(f"{bag} breaks off: its recorder was killed; what it had written out is used")
+        print(f"{bag} is incomplete, because its recorder was killed; the readable part is used")
     print(
         f"{summary.transitions} transitions in {summary.episodes} episodes"
         f" ({summary.terminated} terminated, {summary.truncated} cut short)"
@@ -142,8 +144,8 @@ def _print(summary: Summary, out: Path | None) -> None:
     for reason, count in sorted(summary.left_out.items(), key=lambda item: -item[1]):
         print(f"left out: {count} {reason}")
     for count, what in (
-        (summary.refused_sensor_messages, "sensor messages contradict themselves or come late"),
-        (summary.unreadable_transitions, "messages of the node are no transitions of this task"),
+        (summary.refused_sensor_messages, "sensor messages are inconsistent or too late"),
+        (summary.unreadable_transitions, "messages of the node are not transitions of this task"),
     ):
         if count:
             print(f"not used: {count} {what}")
@@ -153,19 +155,22 @@ def _print(summary: Summary, out: Path | None) -> None:
 
 def _agreement(summary: Summary) -> str:
     comparison = summary.comparison
-    parts = [f"{comparison.num_exact} equal in every bit"]
+    parts = [f"{comparison.num_exact} bitwise equal"]
     if comparison.num_close:
         parts.append(f"{comparison.num_close} within {TOLERANCE:g}")
     if comparison.num_different:
         ways = " and ".join(sorted(set(summary.sampling.values())))
         parts.append(f"{comparison.num_different} differ: {comparison.explain(ways)}")
     if summary.not_computed:
-        parts.append(f"{summary.not_computed} could not be computed, see what was left out")
-    return f"of {summary.sent} transitions that the node sent: {'; '.join(parts)}"
+        parts.append(f'{summary.not_computed} could not be computed; see "left out" above')
+    return f"of {summary.sent} transitions that the node published: {'; '.join(parts)}"
 
 
 def _verdict(summary: Summary) -> int:
     """Return the exit status of --verify."""
     if summary.sent == 0:
-        raise InputError("--verify: the bags hold nothing that a policy node sent")
+        raise InputError(
+            "--verify needs transitions of a policy node, but the bags have none; record"
+            " ~/transitions, or check --policy-node and --namespace"
+        )
     return int(summary.comparison.num_different > 0 or summary.not_computed > 0)

@@ -1,4 +1,4 @@
-"""What was computed from a bag's raw topics, beside what the node sent at the time."""
+"""Compare transitions computed from a bag with those that the node published."""
 
 from dataclasses import dataclass, field
 
@@ -9,28 +9,28 @@ from sac_ros.task.transition import Transition
 NUMBERS = ("obs", "action", "reward", "next_obs")
 FLAGS = ("step", "terminated", "truncated")
 TOLERANCE = 1e-6
-"""Of the larger magnitude, or absolute below one: what another machine's rounding may explain."""
+"""Tolerance for rounding on another machine: relative, or absolute for values below one."""
 
 
 @dataclass
 class Comparison:
-    """Counts of steps, and what the differing ones differ in."""
+    """Counts of equal and different steps, and the fields that differ."""
 
     num_exact: int = 0
-    """Equal in every bit."""
+    """Bitwise equal."""
     num_close: int = 0
-    """Within TOLERANCE, in everything."""
+    """All values within TOLERANCE."""
     num_different: int = 0
     fields: dict[str, int] = field(default_factory=dict)
-    """How many of the different ones differ in this part."""
+    """Field -> number of steps in which it differs."""
     largest: dict[str, float] = field(default_factory=dict)
-    """Greatest difference of each part."""
+    """Field -> largest difference."""
     first: str | None = None
-    """Which step was the first to differ."""
+    """Episode and step of the first difference."""
 
     @property
     def num_compared(self) -> int:
-        """Steps that both sides have."""
+        """Number of compared steps."""
         return self.num_exact + self.num_close + self.num_different
 
     def add(self, computed: Transition, sent: Transition) -> None:
@@ -51,30 +51,36 @@ class Comparison:
             self.num_exact += 1
 
     def explain(self, sampling: str) -> str:
-        """Return what differs in words, and what such a difference mostly comes from."""
+        """Describe the differences and their most likely cause."""
         parts = ", ".join(
             f"{name} in {count} (by up to {self.largest[name]:.3g})"
             for name, count in sorted(self.fields.items(), key=lambda item: -item[1])
         )
         if set(self.fields) == {"reward"}:
-            reason = "the reward alone: the node had it from elsewhere, or from another task file"
+            reason = (
+                "only the reward differs: the node used another source of reward, or another task"
+                " file"
+            )
         elif sampling == "arrival":
             reason = (
                 "sampled by arrival: the node may have acted on the message before or after the one"
-                " the recorder had then"
+                " in the recorder"
             )
         elif "action" in self.fields:
-            reason = "the action: commands are missing in the bag, or others sent commands too"
+            reason = (
+                "the action differs: commands are missing in the bag, or another node sent"
+                " commands too"
+            )
         else:
             reason = (
-                "another task file, a message that the node heard and the recorder did not, or a"
-                " sensor without stamps, which is taken by arrival"
+                "possible causes: another task file, a message that did not reach the recorder, or"
+                " a sensor without stamps, which is sampled by arrival"
             )
         return f"first in {self.first}; {parts}; {reason}"
 
 
 def _gap(computed: object, sent: object) -> float:
-    """Return the greatest difference, relative beyond a magnitude of one; infinite for a NaN."""
+    """Return the largest difference, relative for values above one; infinite for a NaN."""
     a, b = np.asarray(computed, dtype=np.float64), np.asarray(sent, dtype=np.float64)
     gap = np.abs(a - b) / np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
     return float(np.nan_to_num(gap, nan=np.inf).max(initial=0.0))

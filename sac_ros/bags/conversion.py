@@ -1,4 +1,4 @@
-"""Bags in, transitions on disk out, with a count of everything in between."""
+"""Convert bags to transitions in a log, and count what was used and what was left out."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -20,38 +20,38 @@ from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
 
 SPEED_SAMPLE = 1000
-"""Sensor messages from which it is told how fast the robot's time passed."""
+"""Number of sensor messages used to measure the speed of the robot's clock."""
 
 StoreTransition = Callable[[Transition], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionSettings:
-    """How bags are read."""
+    """Settings of a conversion."""
 
     namespace: str
     policy_node: str
     remaps: tuple[str, ...]
     sampling: Sampling | None
-    """None: by stamps where the node has sent them, else by arrival."""
+    """None: by stamps if the node published them, otherwise by arrival."""
     run: Literal["episodes", "continuous"] | None
-    """None: as the node's transitions tell, else episodes."""
+    """None: derived from the node's transitions; without transitions, episodes."""
     reward: Literal["task", "sent"]
     is_demonstration: bool
 
 
 @dataclass
 class Summary:
-    """What became of the bags; `sac-ros bag-to-buffer --json` prints it."""
+    """The result of a conversion; `sac-ros bag-to-buffer --json` prints it."""
 
     task: str
     fingerprint: str
     duration_s: float = 0.0
     commands: int = 0
     sent: int = 0
-    """Transitions of the node that the bags hold."""
+    """Transitions that the node published, as found in the bags."""
     not_computed: int = 0
-    """Those of them that were not computed again."""
+    """Published transitions that could not be computed from the bags."""
     episodes: int = 0
     terminated: int = 0
     truncated: int = 0
@@ -60,7 +60,7 @@ class Summary:
     unreadable_transitions: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     sampling: dict[str, str] = field(default_factory=dict)
-    """By bag."""
+    """Path of the bag -> sampling."""
     cut_off_bags: list[str] = field(default_factory=list)
     comparison: Comparison = field(default_factory=Comparison)
 
@@ -68,7 +68,7 @@ class Summary:
 def task_of_bags(
     bags: list[Path], asked: TaskSpec | None, settings: ConversionSettings
 ) -> TaskSpec:
-    """Return the task that all bags are of; raise BagError if they are not, or do not say."""
+    """Return the common task of all bags; raise BagError if tasks differ or are unknown."""
     names = topic_names(None, settings.namespace, settings.policy_node, settings.remaps)
     found = asked
     for path in bags:
@@ -78,12 +78,12 @@ def task_of_bags(
                     raise BagError(
                         f"the policy in the bag {path} was for task {contract.task.name!r}"
                         f" ({contract.task_fingerprint[:12]}), expected {found.name!r}"
-                        f" ({found.fingerprint[:12]}); convert it for its own task"
+                        f" ({found.fingerprint[:12]}); convert this bag separately"
                     )
                 found = found or contract.task
     if found is None:
         raise BagError(
-            f"no bag has a contract on {names.contract}, which would tell the task; give --task or"
+            f"the task is unknown: no bag has a contract on {names.contract}; give --task or"
             " --policy"
         )
     return found
@@ -96,7 +96,7 @@ def convert(
     keep: StoreTransition,
     progress: Callable[[Path, float], None],
 ) -> Summary:
-    """Make transitions of every bag and `keep` each; raise BagError."""
+    """Compute the transitions of all bags and pass each to `keep`; raise BagError."""
     summary = Summary(task=task.name, fingerprint=task.fingerprint)
     names = topic_names(task, settings.namespace, settings.policy_node, settings.remaps)
     for path in bags:
@@ -121,7 +121,7 @@ def _convert_bag(
     sampling = settings.sampling or ("stamps" if run.has_stamps else "arrival")
     if sampling == "stamps" and not run.has_stamps:
         raise BagError(
-            f"the bag {bag.path} has no {names.transitions} with stamps; leave out --sampling"
+            f"the bag {bag.path} has no {names.transitions} with stamps; remove --sampling stamps"
         )
     replay = Replay(task, run, _time_limit(task, run, settings))
     sampler = Sampler(task, names.sensors, bag.messages(set(names.sensors)), sampling)
@@ -162,17 +162,18 @@ def _apply_settings(step: ReplayedStep, settings: ConversionSettings, episode: i
     if settings.reward == "sent":
         if step.sent is None:
             raise BagError(
-                "--reward sent: the bag lacks what the node sent of some steps; leave it out"
+                "--reward sent needs a published transition for every step, but the bag lacks some;"
+                " use --reward task"
             )
         transition = replace(transition, reward=step.sent.reward)
     if settings.is_demonstration:
-        # Whoever acted here is to be learned from; no policy version of ours did.
+        # Demonstrations count as interventions of a person; no policy version acted.
         transition = replace(transition, intervention=True, policy=0)
     return transition
 
 
 def _time_limit(task: TaskSpec, run: RecordedRun, settings: ConversionSettings) -> int | None:
-    """Return the time limit, in steps, that the run was under."""
+    """Return the run's time limit in steps; None if it had none."""
     mode = settings.run
     if mode is None and run.num_sent:
         sent = [tick.sent for tick in run.ticks if tick.sent is not None]
@@ -186,7 +187,7 @@ def _pacing_topic(task: TaskSpec, names: TopicNames) -> str:
 
 
 def _speed(bag: Bag, topic: str) -> float:
-    """Return how many of the robot's seconds passed in each of the recorder's."""
+    """Return the speed of the robot's clock: robot seconds per recorder second."""
     sample = list(islice(bag.messages({topic}), SPEED_SAMPLE))
     stamps_s = [stamp_s(message.content, math.nan) for message in sample]
     if len(sample) < 2 or any(math.isnan(stamp) for stamp in stamps_s):
@@ -199,7 +200,7 @@ def _speed(bag: Bag, topic: str) -> float:
 def open_output(
     folder: Path | None, task: TaskSpec, *, appends: bool
 ) -> AbstractContextManager[StoreTransition]:
-    """Return where transitions go: a log in `folder`, or nowhere; raise an InputError."""
+    """Return a context that stores transitions in a log in `folder`, or nowhere if None."""
     if folder is None:
         return nullcontext(lambda transition: None)
     return _Output(folder, task, appends)
@@ -208,7 +209,9 @@ def open_output(
 class _Output:
     def __init__(self, folder: Path, task: TaskSpec, appends: bool) -> None:
         if not appends and any(folder.glob("segment-*.log")):
-            raise BagError(f"{folder} holds transitions already; choose another, or add --append")
+            raise BagError(
+                f"{folder} already has transitions; choose another folder, or add --append"
+            )
         self._log = TransitionLog(
             folder,
             obs_dim=task.obs_dim,
@@ -218,7 +221,7 @@ class _Output:
         )
 
     def __enter__(self) -> StoreTransition:
-        """Open the log; what it holds already stays."""
+        """Open the log; existing transitions are kept."""
         self._consume(self._log.open())
         return self._log.append
 

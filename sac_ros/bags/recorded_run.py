@@ -1,8 +1,8 @@
-"""The control steps of a recorded run: each command is one, with what the node sent of it.
+"""The control steps of a recorded run: one per command, with the transition the node published.
 
-Commands carry no time of their own, so a transition belongs to the command sent just before it: the
-node sends both in one breath, the command first. Where a bag does not tell when messages were sent
-(SQLite), the times of their arrival must do.
+Commands have no time stamp. A transition belongs to the command sent just before it, because the
+node publishes both together, the command first. If a bag has no send times (SQLite), arrival times
+are used instead.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,13 @@ from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition, TransitionError, unpack_labelled
 
 REORDER_TOLERANCE = 0.25
-"""How far a transition may have overtaken its command in the recorder, in intervals of commands."""
+"""How much earlier than its command a transition may arrive, as a fraction of the interval between
+commands."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopicNames:
-    """Full names of what is read from a bag."""
+    """Full names of the topics that are read from a bag."""
 
     sensors: dict[str, str]
     """Full name -> the task's name."""
@@ -40,17 +41,17 @@ class Tick:
     received_ns: int
     sent_ns: int
     command: NDArray[np.float64] | None
-    """In the task's unit [A]; None if the message was none of this task, or is not in the bag."""
+    """Command in the task's unit [A]; None if missing in the bag, or not valid for this task."""
     is_estopped: bool
-    """An emergency stop was in force: the command was the reaction to it."""
+    """Whether an emergency stop was active, so that the command was the reaction to it."""
     run: int
-    """Counts the activations of the node, whose episodes count from 0 each time."""
+    """Number of the node's activation; episodes restart at 0 in each activation."""
     sent: Transition | None = None
-    """What the node sent of the step that ended here."""
+    """The transition, published by the node, of the step that ended here."""
     position: tuple[int, int, int] | None = None
-    """Run, episode and step of the step that began here, as the node counted."""
+    """Run, episode and step number of the step that started here, as counted by the node."""
     stamps_s: NDArray[np.float64] | None = None
-    """Of the messages whose readings the node acted on [S]; None where nothing tells."""
+    """Time stamps [S] of the messages that the node acted on; None if unknown."""
 
 
 @dataclass
@@ -59,16 +60,16 @@ class RecordedRun:
 
     ticks: list[Tick]
     num_unreadable: int = 0
-    """Messages on the topic of transitions that are none of this task."""
+    """Messages on the transitions topic that do not belong to this task."""
 
     @property
     def num_sent(self) -> int:
-        """Transitions of the node in this bag."""
+        """Number of transitions that the node published in this bag."""
         return sum(tick.sent is not None for tick in self.ticks)
 
     @property
     def has_stamps(self) -> bool:
-        """Say whether the node told which messages it acted on."""
+        """Whether transitions have the stamps of the messages that the node acted on."""
         return any(tick.sent is not None and tick.sent.obs_stamps_s.size for tick in self.ticks)
 
 
@@ -102,7 +103,10 @@ def read_run(bag: Bag, task: TaskSpec, names: TopicNames) -> RecordedRun:
                 continue
             sent.append((message, transition))
     if not ticks:
-        raise BagError(f"the bag {bag.path} has no message on {names.command}: nothing was done")
+        raise BagError(
+            f"the bag {bag.path} has no message on {names.command}, so there are no control steps;"
+            " record the command topic, or give its name with --remap"
+        )
     run = RecordedRun(_match_transitions(ticks, sent), num_unreadable)
     _number_activations(run.ticks)
     _assign_positions(run.ticks)
@@ -119,7 +123,7 @@ def _command(task: TaskSpec, message: object) -> NDArray[np.float64] | None:
 def _match_transitions(
     ticks: list[Tick], sent: Sequence[tuple[RecordedMessage, Transition]]
 ) -> list[Tick]:
-    """Give each transition to the command it came with; a command that is missing gets a tick."""
+    """Assign each transition to its command; insert a tick where the command is missing."""
     ticks = sorted(ticks, key=lambda tick: tick.sent_ns)
     is_told = any(tick.sent_ns != tick.received_ns for tick in ticks)
     intervals_ns = np.diff([tick.sent_ns for tick in ticks])
@@ -148,7 +152,7 @@ def _match_transitions(
 
 
 def _number_activations(ticks: list[Tick]) -> None:
-    """Tell sessions apart: in each, episodes and their steps only count up."""
+    """Assign a number to each session, in which episode and step numbers only increase."""
     run, newest, session = 0, (-1, -1), 0
     for tick in ticks:
         if tick.sent is not None:
@@ -161,9 +165,9 @@ def _number_activations(ticks: list[Tick]) -> None:
 
 
 def _assign_positions(ticks: list[Tick]) -> None:
-    """Work out from the transitions which step began at each tick, and which messages it is of.
+    """Set `position` and `stamps_s` of each tick from the transitions.
 
-    A transition tells both of its ends, so one that is lost leaves no gap.
+    A transition describes both ends of its step, so a single lost transition leaves no gap.
     """
     for tick, after in pairwise([None, *ticks]):
         assert after is not None

@@ -1,4 +1,4 @@
-"""Transitions from what was recorded, made by the very code that makes them on the robot."""
+"""Compute transitions from a recorded run, with the same code as on the robot."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,23 +17,24 @@ from sac_ros.task.task_spec import TaskSpec
 from sac_ros.task.transition import Transition
 
 GAP_INTERVALS = 1.75
-"""Commands further apart than this, in their usual interval, do not follow from one another..."""
+"""A gap: two commands are further apart than this, in median intervals of commands..."""
 GAP_PERIODS = 1.5
-"""...if the sensors' stamps, in control periods, say so too."""
+"""...and their sensor stamps are further apart than this, in control periods."""
 FAST, SLOW = 0.75, 1.35
-"""Interval of the commands, in control periods, from which they are downsample out, or refused."""
+"""Limits of the command interval, in control periods: below FAST, some commands are skipped; above
+SLOW, the bag is refused."""
 
 
 @dataclass(frozen=True)
 class ReplayedStep:
-    """A step made of recorded messages, and what the node sent of it, if that is in the bag."""
+    """A computed transition, and the one that the node published, if it is in the bag."""
 
     transition: Transition
     sent: Transition | None
 
 
 class Replay:
-    """Goes through a run step by step; `left_out` counts by reason what makes no transition."""
+    """Replays a run step by step; `left_out` counts, by reason, what gives no transition."""
 
     def __init__(self, task: TaskSpec, run: RecordedRun, max_episode_steps: int | None) -> None:
         self._task = task
@@ -44,8 +45,8 @@ class Replay:
         self.num_episodes = 0
 
     def steps_by_stamps(self, sampler: Sampler) -> Iterator[ReplayedStep]:
-        """Yield the steps of which the node told the messages."""
-        # What an unknown past has left in the observation must have passed first.
+        """Yield the steps for which the node published the stamps of its sensor messages."""
+        # After an unknown start, wait until history and previous action are from the bag.
         depth = max(channel.history for channel in self._task.observation) - 1
         if any(term.term == "action_rate_squared" for term in self._task.reward):
             depth = max(depth, 1)
@@ -89,9 +90,9 @@ class Replay:
                 before = tick.position
 
     def steps_by_arrival(self, sampler: Sampler, speed: float) -> Iterator[ReplayedStep]:
-        """Yield steps from command to command; `speed`: robot's seconds for each of the recorder's.
+        """Yield steps between commands; `speed` is robot seconds per recorder second.
 
-        Raises BagError if the commands come too seldom for the task.
+        Raises BagError if the command rate is too low for the task.
         """
         ticks, period_s = self._run.ticks, self._task.control_period_s
         intervals_ns = np.diff([tick.received_ns for tick in ticks])
@@ -99,8 +100,8 @@ class Replay:
         interval_s = 1e-9 * interval_ns * speed
         if interval_s > SLOW * period_s:
             raise BagError(
-                f"commands come every {interval_s:.3g} s, but the task's control period is"
-                f" {period_s} s; record commands at that rate, or faster"
+                f"commands arrive every {interval_s:.3g} s, but the task's control period is"
+                f" {period_s} s; record commands at that rate or faster"
             )
         pacer = ObservationPacer(period_s) if interval_s < FAST * period_s else None
         experience = Experience(self._task, self._max_episode_steps)
@@ -143,13 +144,13 @@ class Replay:
             experience.execute(observed, tick.command)
 
     def _as_the_node_counted(self, computed: Transition, tick: Tick, step: int) -> Transition:
-        """Add what no sensor tells: who acted, who cut the episode short, and which step it was."""
+        """Add what sensors do not show: step number, truncation, intervention, policy version."""
         is_timed_out = not computed.terminated and step + 1 == self._max_episode_steps
         sent = tick.sent
         if sent is None:
             return replace(computed, step=step, truncated=is_timed_out)
         if sent.terminated and not computed.terminated:
-            # Called by a person: a service's call is on no topic, nor is what it was worth.
+            # A person ended the episode by a service call, which is not recorded, nor its reward.
             self.left_out["ends that no sensor tells, taken over as the node sent them"] += 1
             computed = replace(computed, terminated=True, reward=sent.reward)
             is_timed_out = False
@@ -163,7 +164,7 @@ class Replay:
         )
 
     def _is_usable(self, tick: Tick) -> bool:
-        """Say whether a step can begin with this command."""
+        """Return whether a step can start with this command."""
         if tick.command is None:
             self.left_out["commands that are missing or none of this task"] += 1
             return False

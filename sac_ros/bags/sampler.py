@@ -1,9 +1,9 @@
-"""Which recorded sensor messages a control step acted on, and what they read.
+"""Select the recorded sensor messages that a control step acted on, and return their readings.
 
-Two ways to tell. By stamps: the node's transitions name the very messages, so the readings are
-those of the node in every bit, whatever overtook what on the way to the recorder. By arrival: the
-newest message that the recorder had received before the command, which is near, and at times one
-message off.
+There are two ways. By stamps: the node's transitions have the stamps of its sensor messages, so the
+readings are identical to those of the node, also if messages reached the recorder in another order.
+By arrival: the newest message that the recorder had received before the command. This is
+approximate and sometimes one message off.
 """
 
 from collections import deque
@@ -22,13 +22,13 @@ from sac_ros.task.task_spec import TaskSpec
 
 Sampling = Literal["stamps", "arrival"]
 LOOKAHEAD_NS = 1_000_000_000
-"""How much later than the command a message that it acted on may have reached the recorder."""
+"""A message that a command was based on may reach the recorder this much after the command."""
 RETENTION_NS = 10_000_000_000
-"""How much earlier: sensors may be that slow."""
+"""Messages are kept this long, because slow sensors are used for several steps."""
 
 
 class Sampler:
-    """Feeds a bag's sensor messages, step by step, to the readings that the node has too."""
+    """Feeds a bag's sensor messages, step by step, to the same SensorReadings as in the node."""
 
     def __init__(
         self,
@@ -37,34 +37,34 @@ class Sampler:
         messages: Iterator[RecordedMessage],
         sampling: Sampling,
     ) -> None:
-        """`topics`: full name in the bag -> the task's name of it."""
+        """`topics` maps the full name in the bag to the task's name of the topic."""
         self._task = task
         self._topics = topics
         self._messages = messages
         self._sampling = sampling
-        # Delays are judged where the node has not chosen already.
+        # Without stamps, messages are checked for delay as in the node.
         self.readings = SensorReadings(task, judges_delay=False)
         self.robot_s: float | None = None
-        """Newest stamp of what paces the robot's steps; None where it has none."""
+        """Newest stamp of the topic that triggers control steps; None if it has no stamps."""
         self.newest_ns = 0
-        """When the newest message that was read had reached the recorder."""
+        """Arrival time of the newest message read so far."""
         self.num_refused = 0
-        """Messages that contradict themselves, or are older than the last one."""
+        """Messages that are inconsistent, or older than the previous one."""
         self._upcoming: deque[RecordedMessage] = deque()
         self._kept: dict[tuple[str, float], list[RecordedMessage]] = {}
         self._fed: set[tuple[str, float]] = set()
         self._is_over = False
 
     def arrived(self, received_ns: int) -> None:
-        """Feed what the recorder had received by then."""
+        """Feed all messages that the recorder had received by then."""
         self._read_ahead(received_ns)
         while self._upcoming and self._upcoming[0].received_ns <= received_ns:
             self._feed(self._upcoming.popleft())
 
     def at(self, tick: Tick) -> Readings | None:
-        """Return the readings of the messages that a tick's stamps name; None if one is missing.
+        """Return the readings of the messages with a tick's stamps; None if one is missing.
 
-        Messages without stamps are taken by arrival.
+        Topics without stamps are sampled by arrival.
         """
         stamps_s = tick.stamps_s
         assert stamps_s is not None
@@ -74,20 +74,20 @@ class Sampler:
         self._sort_upcoming(tick.received_ns, named)
         self._feed_named(wanted - self._fed)
         if not self._is_at(stamps_s):
-            # An order that our own rule refuses, or stamps that come again after a restart.
+            # Out-of-order messages, or stamps that repeat after a restart: start from empty.
             self.readings.clear()
             self._feed_named(wanted)
         self._forget(tick.received_ns - RETENTION_NS)
         return self.readings.snapshot() if self._is_at(stamps_s) else None
 
     def _is_at(self, stamps_s: NDArray[np.float64]) -> bool:
-        """Say whether all readings are there, from the messages that these stamps [S] name."""
+        """Return whether all readings are present and have these stamps [S]."""
         ages_s = self.readings.ages_s(0.0).values()
         is_complete = not any(np.isinf(age_s) for age_s in ages_s)
         return is_complete and np.array_equal(self.readings.stamps_s(), stamps_s)
 
     def _wanted(self, stamps_s: NDArray[np.float64]) -> set[tuple[str, float]]:
-        """Return topic and stamp of each message that the stamps [S] name."""
+        """Return topic and stamp of each message in the stamps [S]."""
         wanted, position = set(), 0
         for reading in self._task.readings:
             size = len(reading.joints) if reading.is_of_joints else 1
@@ -98,7 +98,7 @@ class Sampler:
         return wanted
 
     def _sort_upcoming(self, received_ns: int, named: set[str]) -> None:
-        """Keep what may be named by its stamp, and feed the rest as it arrived."""
+        """Store messages of stamped topics, and feed the others in order of arrival."""
         later: deque[RecordedMessage] = deque()
         for message in self._upcoming:
             topic = self._topics[message.topic]
@@ -112,7 +112,7 @@ class Sampler:
         self._upcoming = later
 
     def _feed_named(self, wanted: set[tuple[str, float]]) -> None:
-        """Feed these messages in the order they were received."""
+        """Feed these messages in order of arrival."""
         messages = [message for key in wanted for message in self._newest(key)]
         messages.sort(key=lambda message: message.received_ns)
         self._fed |= wanted
@@ -120,7 +120,7 @@ class Sampler:
             self._feed(message)
 
     def _newest(self, key: tuple[str, float]) -> list[RecordedMessage]:
-        """Return a topic's messages of one stamp, without those of before a restart."""
+        """Return a topic's messages with one stamp, without those from before a restart."""
         messages = self._kept.get(key, [])
         return [m for m in messages if messages[-1].received_ns - m.received_ns < LOOKAHEAD_NS]
 
@@ -148,7 +148,7 @@ class Sampler:
                 self.newest_ns = message.received_ns
 
     def _forget(self, before_ns: int) -> None:
-        """Drop what is too old to be named again; insertion is in the order of arrival."""
+        """Drop messages that are too old to be used again; the dict is in order of arrival."""
         while self._kept:
             key = next(iter(self._kept))
             if self._kept[key][-1].received_ns >= before_ns:

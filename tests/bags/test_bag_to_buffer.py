@@ -287,7 +287,7 @@ def test_recording_that_broke_off_is_used_up_to_its_end(
     # Within the index at the end: all messages are there.
     file.write_bytes(whole[:-100])
     assert convert(bag, tmp_path / "out") == 0
-    assert "breaks off" in capsys.readouterr().out
+    assert "is incomplete, because its recorder was killed" in capsys.readouterr().out
     assert len(written(tmp_path / "out")) == 399
 
 
@@ -312,7 +312,10 @@ def test_damaged_bag_is_refused_in_one_line(
         (["BAG", "--task", "hoper", "--out", "OUT"], "known tasks"),
         (["BAG", "--task", "hopper", "--out", "OUT", "--namespace", "b"], "no topic /b/joint"),
         (["BAG", "--task", "inverted_pendulum"], "--out FOLDER"),
-        (["BAG", "--task", "inverted_pendulum", "--verify"], "nothing that a policy node sent"),
+        (
+            ["BAG", "--task", "inverted_pendulum", "--verify"],
+            "needs transitions of a policy node, but the bags have none",
+        ),
         (["BAG", "--task", "inverted_pendulum", "--out", "OUT", "--sampling", "stamps"], "stamps"),
         (["BAG", "--task", "inverted_pendulum", "--out", "OUT", "--reward", "sent"], "sent"),
         (["BAG", "--task", "inverted_pendulum", "--out", "OUT", "--remap", "a"], "FROM:=TO"),

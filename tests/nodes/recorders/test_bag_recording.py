@@ -210,7 +210,7 @@ def test_full_disk_is_one_error_and_leaves_what_was_written(tmp_path: Path) -> N
     writer = BagWriter(tmp_path / "bag", "kilted")
     writer.add_topic("/noise", STRING, [])
     with files_limited_to(100_000):
-        with pytest.raises(BagWriteError, match="with room"):
+        with pytest.raises(BagWriteError, match="with free space"):
             for number in range(1000):
                 content = b"\0\1\0\0" + os.urandom(1000)  # compresses to no less
                 writer.write("/noise", content, received_ns=number, sent_ns=number)
