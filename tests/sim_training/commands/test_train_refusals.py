@@ -107,7 +107,7 @@ def test_mistake_reads_the_same_in_every_terminal(
         ("batch_size: many\n", "batch_size"),
         ("gamma: 2.0\n", "gamma must be in (0, 1)"),
         ("- 1\n", "mapping"),
-        ("gamma: [\n", "line 2: while parsing"),
+        ("gamma: [\n", "line 2: not valid YAML: while parsing"),
     ],
 )
 def test_mistake_in_a_config_file_names_file_and_key(
