@@ -76,7 +76,7 @@ class EpisodeCycle:
         self._deactivates = task.action.on_fault == "deactivate"
         self.num_late = 0
         """Ticks that came, or were ready, too late; counted from configure on."""
-        self._machine = PhaseMachine(control_loop, readings, link, self._enter)
+        self._machine = PhaseMachine(task, control_loop, readings, link, self._enter)
         self._now = self._new_activation(-math.inf)
 
     # What the node tells the cycle.
@@ -185,7 +185,7 @@ class EpisodeCycle:
         if not self._resets.take_answer(number, refusal, now_s):
             return
         self._machine.fire(Event.RESET_DONE, now_s)
-        self._readings.clear()
+        self._machine.forget_readings(now_s)
         # A message from before the reset may still be on its way.
         self._now.readings_count_from_s = now_s + self._reset_settle_s
 
@@ -236,7 +236,7 @@ class EpisodeCycle:
     def _begin_anew(self, now_s: float) -> None:
         """Forget everything: only what arrives from now on counts."""
         self._now = self._new_activation(now_s)
-        self._readings.clear()
+        self._machine.forget_readings(now_s)
         self._intervention.clear()
         self._ask_for_reset(now_s)
 
