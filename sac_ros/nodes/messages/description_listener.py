@@ -5,11 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Literal
 
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy
-from rclpy.timer import Timer
 from std_msgs.msg import String
 
 from sac_ros.nodes.messages.qos_profiles import LATCHED_QOS
@@ -55,8 +52,8 @@ class DescriptionListener:
         self._asked_since_s = self._looked_s = float("-inf")
         self._publisher: str | None = None
         self._is_closing = False
-        self._poll: Timer | None = None
-        """Exists while a description is being read."""
+        self._poll = resources.steady_timer(POLL_PERIOD_S, self._look)
+        self._poll.cancel()  # runs only while a description is being read
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=TOPIC)
         resources.on_close(self._executor.shutdown)
         resources.on_close(self._close)
@@ -98,23 +95,14 @@ class DescriptionListener:
             self._text = message.data
             # The newest one counts; of one worker, it also finishes last.
             self._parsing = self._executor.submit(self._parse, message.data)
-            if self._poll is None:
-                self._poll = self._node.create_timer(
-                    POLL_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
-                )
+            self._poll.reset()
 
     def _look(self) -> None:
         """Take up a description that has been read, in the node's own thread."""
         if self._parsing is not None and self._parsing.done():
             parsing, self._parsing = self._parsing, None
-            self._end_poll()
-            self._take_up(parsing)
-
-    def _end_poll(self) -> None:
-        if self._poll is not None:
             self._poll.cancel()
-            self._node.destroy_timer(self._poll)
-            self._poll = None
+            self._take_up(parsing)
 
     def _parse(self, urdf: str) -> DescribedLimits:
         return limits_of_urdf(urdf, self._joints, self._pause)
@@ -146,4 +134,3 @@ class DescriptionListener:
 
     def _close(self) -> None:
         self._is_closing = True
-        self._end_poll()

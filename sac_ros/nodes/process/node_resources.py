@@ -11,6 +11,7 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
 
 if TYPE_CHECKING:
     from rclpy.client import Client
@@ -90,7 +91,7 @@ class NodeResources:
         self.on_close(lambda: self._node.destroy_subscription(subscription))
         return subscription
 
-    def steady_timer(self, period_s: float, callback: Callable[[], None]) -> None:
+    def steady_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
         """Call back once a period of real time, even while a simulation's clock stands still."""
         timer = self._node.create_timer(
             period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME)
@@ -101,6 +102,7 @@ class NodeResources:
             self._node.destroy_timer(timer)
 
         self.on_close(destroy)
+        return timer
 
     def client(self, service_type: type, name: str) -> "Client[Any, Any]":
         """Make a client of a service."""
