@@ -9,7 +9,17 @@ from sac_ros.errors import InputError
 from sac_ros.task.task_spec import Channel, Reading
 
 LARGEST_VALUE = 1e30
-"""In any unit: float32 holds it, whatever the scale, and no robot measures it."""
+"""In any other unit: float32 holds it, whatever the scale, and no robot measures it."""
+LARGEST_BY_UNIT = {
+    "rad": 1e8,
+    "rad/s": 1e5,
+    "m": 1e8,
+    "m/s": 1e5,
+    "m/s^2": 1e6,
+    "N": 1e9,
+    "N m": 1e9,
+}
+"""Unit -> greatest magnitude that any sensor measures; a wheel's angle and UTM metres are large."""
 
 Readings = Mapping[str, NDArray[np.float64]]
 """Reading name -> values [size] in the reading's unit."""
@@ -22,17 +32,26 @@ class ObservationError(InputError):
 def check_reading(reading: Reading, readings: Readings) -> NDArray[np.float64]:
     """Return the values [size] of one reading; raise ObservationError if they cannot be used."""
     values = _values(reading, readings)
-    if not is_usable(values):
+    if not is_usable(reading, values):
+        low, high = valid_range(reading)
         raise ObservationError(
-            f"reading {reading.name!r} is not finite, or beyond {LARGEST_VALUE}: {values}"
+            f"reading {reading.name!r} is not finite, or outside of what its sensor can measure,"
+            f" {low:g} to {high:g} {reading.unit}: {values}"
         )
     return values
 
 
-def is_usable(values: NDArray[np.float64]) -> bool:
-    """Say whether every value is finite and something that a robot can measure."""
+def valid_range(reading: Reading) -> tuple[float, float]:
+    """Return the least and greatest value that a reading's sensor can measure."""
+    largest = LARGEST_BY_UNIT.get(reading.unit, LARGEST_VALUE)
+    return reading.valid_range or (-largest, largest)
+
+
+def is_usable(reading: Reading, values: NDArray[np.float64]) -> bool:
+    """Say whether every value [size] is finite and something that the sensor can measure."""
+    low, high = valid_range(reading)
     # A NaN compares as False.
-    return bool((np.abs(values) <= LARGEST_VALUE).all())
+    return bool(((values >= low) & (values <= high)).all())
 
 
 def _values(reading: Reading, readings: Readings) -> NDArray[np.float64]:
@@ -53,6 +72,9 @@ class ObservationBuilder:
         """Build from these channels; `required` readings are checked with them, but not in obs."""
         self._channels = channels
         self._checked = (*channels, *required)
+        ranges = [valid_range(reading) for reading in self._checked]
+        checked_sizes = [reading.size for reading in self._checked]
+        self._least, self._greatest = np.repeat(np.array(ranges), checked_sizes, axis=0).T
         sizes = [channel.size for channel in channels]
         self._has_clip = any(channel.clip for channel in channels)
         clips = [channel.clip or (-np.inf, np.inf) for channel in channels]
@@ -71,7 +93,7 @@ class ObservationBuilder:
         # All channels together, because each numpy call costs more than its few numbers; and all
         # are checked before any history moves, so a refused reading leaves no half step.
         values = np.concatenate([_values(reading, readings) for reading in self._checked])
-        if not is_usable(values):
+        if not ((values >= self._least) & (values <= self._greatest)).all():
             for reading in self._checked:
                 check_reading(reading, readings)  # names the one
         values = values[: self._ends[-1]]

@@ -42,6 +42,10 @@ class Reading:
     """Unit of the values as the topic carries them, such as `rad`; part of the fingerprint."""
     max_age_s: float = 0.1
     """Longest time since its arrival [s]. An older reading is stale: `on_fault` answers."""
+    valid_range: tuple[float, float] | None = None
+    """Least and greatest value that the sensor can measure; a reading with an entry outside is a
+    fault, as a stale one [unit of the reading]. Default: bounds so wide that only a broken sensor
+    leaves them."""
     max_frozen_s: float | None = None
     """Longest time without a change of any bit while commands are sent [s]. After it the sensor
     counts as stuck. None for sensors that may stand still."""
@@ -60,6 +64,10 @@ class Reading:
             # An infinite age would switch the check off.
             if value is not None and not 0.0 < value < math.inf:
                 raise ValueError(f"{name} of {self.name!r} must be positive, got {value}")
+        if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
+            raise ValueError(
+                f"valid_range of {self.name!r} must be [low, high], got {list(self.valid_range)}"
+            )
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"{self.name!r} names a joint twice: {list(self.joints)}")
         if self.is_of_joints != bool(self.joints):

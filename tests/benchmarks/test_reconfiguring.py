@@ -1,4 +1,4 @@
-"""A node that is configured again and again, with failures at every point, leaves nothing behind."""
+"""A node that is configured again and again, failing at every point, leaves nothing behind."""
 
 import json
 import subprocess

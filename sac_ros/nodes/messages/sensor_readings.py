@@ -331,7 +331,7 @@ class SensorReadings:
             is_stuck = self._motion.is_stuck(reading, now_s)
             if is_fresh and not is_stuck and reading.name not in contradicted:
                 values = store.values(reading)
-                if values.shape == (reading.size,) and is_usable(values):
+                if values.shape == (reading.size,) and is_usable(reading, values):
                     readings[reading.name] = values
         return readings
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sac_ros.nodes.messages.sensor_readings import SensorReadings
+from sac_ros.task.observation import ObservationBuilder, ObservationError
 from sac_ros.task.task_spec import load_task
 
 ARM = load_task("two_joint_arm")
@@ -36,7 +37,7 @@ def test_reading_that_is_there_is_trusted_while_another_never_came() -> None:
     np.testing.assert_array_equal(trusted[POSITION], [1.2, 1.2])
 
 
-@pytest.mark.parametrize("velocity", [np.nan, np.inf, -1e32])
+@pytest.mark.parametrize("velocity", [np.nan, np.inf, -1e32, 1e6])
 def test_value_that_no_robot_measures_is_not_trusted(velocity: float) -> None:
     readings, now_s = stored(joint_state(1.2, (0.0, velocity)))
     assert readings.trusted(now_s).keys() == {POSITION}
@@ -53,3 +54,20 @@ def test_reading_that_is_stuck_while_the_robot_is_commanded_is_not_trusted() -> 
     assert readings.trusted(now_s).keys() == {POSITION, VELOCITY}
     readings.expect_motion(now_s - 0.06)
     assert readings.trusted(now_s).keys() == {VELOCITY}
+
+
+@pytest.mark.parametrize(("velocity", "is_trusted"), [(-4.9, True), (5.1, False), (-1e3, False)])
+def test_range_of_the_sensor_is_the_task_s_where_it_says_so(
+    velocity: float, is_trusted: bool
+) -> None:
+    channel = replace(ARM.observation[1], valid_range=(-5.0, 5.0))
+    task = replace(ARM, observation=(ARM.observation[0], channel))
+    readings = SensorReadings(task)
+    readings.store("joint_states", joint_state(1.2, (0.0, velocity)), 1.0, 1.0)
+    assert (VELOCITY in readings.trusted(1.0)) is is_trusted
+    builder = ObservationBuilder(task.observation)
+    if is_trusted:
+        builder.build(readings.snapshot())
+    else:
+        with pytest.raises(ObservationError, match="outside of what its sensor can measure, -5"):
+            builder.build(readings.snapshot())
