@@ -4,6 +4,7 @@ Shapes: O obs_dim, A action_dim.
 """
 
 import math
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import gymnasium as gym
@@ -15,6 +16,10 @@ from sac_ros.errors import InputError
 
 BoxEnv: TypeAlias = gym.Env[NDArray[np.float32], NDArray[np.float32]]
 """The environment type of this package: obs [O] and action [A], float32."""
+
+
+INFO_KEYS = ("life_lost", "lives")
+"""Entries of `info` that training reads: of Atari games."""
 
 
 class EnvError(InputError):
@@ -40,9 +45,6 @@ class NormalizedActionEnv(
                 " bounds with low < high; wrap the environment to give it finite bounds"
             )
         self.own_action_space = action_space
-        # In float64, so that -1 and 1 map exactly to the bounds.
-        self._centre = (high.astype(np.float64) + low) / 2.0
-        self._half_range = (high.astype(np.float64) - low) / 2.0
         obs_dim, action_dim = math.prod(obs_space.shape), math.prod(action_space.shape)
         self.observation_space = Box(-np.inf, np.inf, (obs_dim,), np.float32)
         self.action_space = Box(-1.0, 1.0, (action_dim,), np.float32)
@@ -67,16 +69,38 @@ class NormalizedActionEnv(
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
         """Start an episode; return its first obs [O]."""
         obs, info = self.env.reset(seed=seed, options=options)
-        return flat_float32(obs), info
+        return flat_float32(obs), own_info(info)
 
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, object]]:
         """Take an action [A] in [-1, 1]."""
-        space = self.own_action_space
-        own = self._centre + self._half_range * np.reshape(action, space.shape)
-        obs, reward, terminated, truncated, info = self.env.step(own.astype(space.dtype))
-        return flat_float32(obs), float(reward), bool(terminated), bool(truncated), info
+        own = in_range(action, self.own_action_space)
+        obs, reward, terminated, truncated, info = self.env.step(own)
+        return flat_float32(obs), float(reward), bool(terminated), bool(truncated), own_info(info)
+
+
+def in_range(action: NDArray[np.float32], space: Box) -> NDArray[np.float32]:
+    """Return an action [A] in [-1, 1] as one of `space`, in its shape and type.
+
+    -1 and 1 are exactly the bounds. Integers have equal shares of [-1, 1].
+    """
+    # At least float64: float32 would miss the bounds of wider types.
+    share = (np.clip(np.reshape(action, space.shape).astype(np.float64), -1.0, 1.0) + 1.0) / 2.0
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if np.issubdtype(space.dtype, np.integer):
+        own = np.minimum(low + np.floor(share * (high - low + 1.0)), high)
+    else:
+        own = np.clip(low + share * (high - low), low, high)
+        # A sum in floating point may end beside the bound.
+        own = np.where(share == 1.0, high, own)
+    result: NDArray[np.float32] = own.astype(space.dtype)
+    return result
+
+
+def own_info(info: Mapping[str, object]) -> dict[str, object]:
+    """Return the entries that training reads; those of others need not be stackable."""
+    return {key: info[key] for key in INFO_KEYS if key in info}
 
 
 def require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) -> Box:
@@ -90,5 +114,8 @@ def require_box(space: gym.Space[NDArray[np.float32]], role: str, where: str) ->
 
 
 def flat_float32(obs: object) -> NDArray[np.float32]:
-    """Return an observation of any shape as a flat float32 array [O]."""
-    return np.asarray(obs, dtype=np.float32).reshape(-1)
+    """Return a copy of an observation of any shape, as a flat float32 array [O].
+
+    A copy, because an environment may change the array it has handed out.
+    """
+    return np.array(obs, dtype=np.float32).reshape(-1)

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from sim_training.environments.box_env import BoxEnv, EnvError, flat_float32, require_box
+from sim_training.environments.box_env import BoxEnv, EnvError, flat_float32, own_info, require_box
 
 
 class DiscreteActionEnv(
@@ -55,7 +55,7 @@ class DiscreteActionEnv(
     ) -> tuple[NDArray[np.float32], dict[str, object]]:
         """Start an episode; return its first obs [O]."""
         obs, info = self.env.reset(seed=seed, options=options)
-        return flat_float32(obs), info
+        return flat_float32(obs), own_info(info)
 
     def step(
         self, action: NDArray[np.float32]
@@ -64,4 +64,4 @@ class DiscreteActionEnv(
         index = round((float(action[0]) + 1.0) / 2.0 * self._last_number)
         own_action = np.int64(self._first + index)
         obs, reward, terminated, truncated, info = self.env.step(own_action)  # type: ignore[arg-type]  # BoxEnv stands for any environment until it is wrapped
-        return flat_float32(obs), float(reward), bool(terminated), bool(truncated), info
+        return flat_float32(obs), float(reward), bool(terminated), bool(truncated), own_info(info)
