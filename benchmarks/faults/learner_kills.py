@@ -171,7 +171,8 @@ class RobotRun:
         """Let one episode pass, with the learning after it; kill somebody on the way."""
         if kill in ("node", "both"):
             self.start_node()
-        target = str(self.rng.choice(["add", "learn", "status", "resume"]))
+        orders = ["add", "learn", "status", *(["resume"] if self.is_paused else [])]
+        target = str(self.rng.choice(orders))
         kills = kill in ("learner", "both")
         self.order("add", self._episode(), kills=kills and target == "add")
         update = self.order("learn", self._known_rollbacks(), kills=kills and target == "learn")
@@ -182,7 +183,7 @@ class RobotRun:
         self.order("status", self.versions.status(), kills=kills and target == "status")
         self.judge()
         # An operator looks now and then, not at once.
-        if self.is_paused and self.rng.random() < 0.5:
+        if self.is_paused and (target == "resume" or self.rng.random() < 0.5):
             self.order("resume", None, kills=kills and target == "resume")
             self.is_paused = False
             self.counts["resumed"] += 1

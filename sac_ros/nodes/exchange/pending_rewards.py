@@ -1,7 +1,7 @@
-"""Steps that somebody else rates: each waits, in its turn, until its reward has come.
+"""Hold steps back until their reward arrives on a topic, and send them in order.
 
 Knows no ROS. A step whose reward does not come in time is never sent, so that nobody learns from
-it as if it had earned nothing; the learner sees the gap in the numbers of its steps.
+it with a reward of zero; the learner sees the gap in the numbers of its steps.
 """
 
 import math

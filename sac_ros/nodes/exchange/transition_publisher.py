@@ -1,4 +1,4 @@
-"""Every step of the robot on its way to whoever learns from it: rated, counted, sent."""
+"""Publish every step of the robot to the learner, with its reward."""
 
 import math
 import time

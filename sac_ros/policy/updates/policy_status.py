@@ -1,4 +1,4 @@
-"""What a robot says of the policy it runs, to its learner and to whoever watches."""
+"""The status of a robot's policy, for its learner and for operators."""
 
 import json
 import math
@@ -29,7 +29,7 @@ class PolicyStatus:
     good_version: int
     """The one to come back to."""
     newest_version: int = 0
-    """The newest that was found fit; what is not newer is refused."""
+    """The newest version that passed the checks; older ones are refused."""
     waiting_version: int | None = None
     """One that was found fit and waits for its moment; None if none does."""
     waits_for: str = ""

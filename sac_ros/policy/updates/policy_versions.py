@@ -1,4 +1,4 @@
-"""Which policy runs: the one that came, one that has followed it, or the last good one again.
+"""The policy that runs: the first one, a newer one, or the last good one after a rollback.
 
 Knows no ROS. `offer` may be called from another thread; everything else belongs to the control
 loop's thread, and none of it waits.
@@ -54,7 +54,7 @@ class PolicyVersions:
         self._newest_version = first.version
 
     def refuse_unless_due(self, header: UpdateHeader) -> None:
-        """Raise PolicyUpdateError for an update that is old, or of a learner behind the times."""
+        """Raise PolicyUpdateError for an old update, or one of a learner that missed a rollback."""
         if header.version <= self._newest_version:
             raise PolicyUpdateError(
                 f"version {header.version} is not newer than {self._newest_version}, the newest"

@@ -1,4 +1,4 @@
-"""Whether what a robot earns with new policies is still good enough to go on with them."""
+"""Compare the returns of new policies with those of the policy that came, and reject bad ones."""
 
 import math
 import statistics
@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 GOOD_GAIN = 0.5
-"""Share of what has been won that a policy must earn to be one to come back to."""
+"""A policy is good if its return is at least baseline + GOOD_GAIN (best - baseline)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a new policy must show before it may take the place of the one that runs.
+"""Checks that a new policy must pass before it may replace the running one.
 
 Shapes: n recent observations, O obs_dim, A action_dim.
 """

@@ -1,4 +1,4 @@
-"""A learner's update compiled in a thread, while its process goes on with everything else."""
+"""Compile a learner's update in a thread, while its process continues."""
 
 import logging
 from threading import Thread
@@ -14,10 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 class BackgroundCompilation:
-    """Makes a compiled twin of a learner, which is to take the learner's place.
+    """Makes a compiled copy of a learner, which then replaces it.
 
-    The thread knows the twin alone: what has been learned is never in its hands. Meanwhile no
-    update and no export should run, because torch traces with patches that all threads see.
+    The thread only uses the copy, never the learner. No update and no export should run meanwhile,
+    because torch traces with patches that all threads see.
     """
 
     def __init__(self, learner: SACLearner, batch_size: int) -> None:

@@ -1,7 +1,6 @@
-"""Which of the policies that ran on a robot had the best return, kept for whoever wants that one.
+"""Keep a copy of the policy that had the best return on the robot.
 
-Learning on does not only improve: a hopper that leaps as far as it can today may fall tomorrow,
-and `policies/` keeps only the newest.
+Returns may fall again while learning goes on, and `policies/` keeps only the newest files.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ class BestPolicy:
     """Keeps a copy of the policy behind the highest median return of three episodes in a row.
 
     The copy is of the policy that ran in the episode of that median. The policy that came, version
-    0, competes too, but is never copied: whoever started the robot with it has it.
+    0, is compared too, but never copied: its file was given to the nodes.
     """
 
     def __init__(self, folder: Path, policies: Path, ledger: PolicyLedger | None = None) -> None:

@@ -1,4 +1,4 @@
-"""When a learner on a robot takes which update on which transitions.
+"""The schedule of fine-tuning: which updates run when, and on which transitions.
 
 Knows neither topics nor disks: transitions come in, updates are taken when somebody gives it time.
 Shapes: B batch, O obs_dim, A action_dim.
@@ -22,12 +22,12 @@ FROZEN_RATE = 1e-12
 
 
 class Phase(Enum):
-    """What the transitions of the robot are used for at the moment."""
+    """How the robot's transitions are used."""
 
     WARM_UP = "warm_up"
-    """Collected; the policy is the one that came."""
+    """Collected, without updates."""
     CRITIC = "critic"
-    """The critics get to know the robot; the actor waits for them."""
+    """Only the critics learn."""
     TUNING = "tuning"
     """All learn."""
 
@@ -37,7 +37,7 @@ class DivergedError(InputError):
 
 
 class FineTuning:
-    """A learner, what it learns from, and how many updates it owes."""
+    """A learner, its replay buffers, and the number of updates that are due."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class FineTuning:
 
     @property
     def updates_owed(self) -> int:
-        """Whole updates that the ratio asks for and that have not been taken."""
+        """Whole updates that are due: the ratio asks for them, and they have not run yet."""
         return int(self._updates_owed)
 
     @property
@@ -86,7 +86,7 @@ class FineTuning:
         return Phase.TUNING
 
     def count_earlier(self, robot_steps: int) -> None:
-        """Take over the steps of earlier sessions, for which nothing is owed any more."""
+        """Count the steps of earlier sessions; no updates are due for them."""
         self._robot_steps = self._exported_steps = robot_steps
 
     def add(self, transition: Transition) -> None:
@@ -107,7 +107,7 @@ class FineTuning:
         self.num_new_updates, self._exported_steps = 0, self._robot_steps
 
     def update_while(self, has_time: Callable[[], bool]) -> int:
-        """Take the updates that are owed, one at least, until time is up; return how many.
+        """Run updates that are due, at least one, until time is up; return how many.
 
         Raises DivergedError.
         """
@@ -125,7 +125,7 @@ class FineTuning:
         return count
 
     def restore(self, state: LearnerState) -> None:
-        """Go back to an earlier learner; nothing is owed for what it did not like."""
+        """Become an earlier learner; updates that were due are dropped without being counted."""
         self.learner.restore(state)
         self._updates_owed = 0.0
         self.num_new_updates = 0
@@ -137,8 +137,7 @@ class FineTuning:
     def _see_to_phase(self) -> None:
         """Freeze the actor for the critic's phase, and let it go after it.
 
-        Adam's moments of the actor go on through the critic's phase, so that its first real step
-        is none in the dark.
+        Adam's moments of the actor are updated meanwhile, so its first real step uses current ones.
         """
         is_frozen = self.phase is Phase.CRITIC
         rate = FROZEN_RATE if is_frozen else self.config.actor_learning_rate

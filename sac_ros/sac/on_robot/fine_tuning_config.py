@@ -1,4 +1,4 @@
-"""How to go on learning on a robot; config/fine_tuning.yaml maps to it one to one."""
+"""Settings of learning on a robot; config/fine_tuning.yaml maps to them one to one."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ class FineTuningConfig:
     critic_steps: int = 1_000
     """Robot steps after the warm-up in which only the critics learn."""
     utd_ratio: float = 1.0
-    """Updates per robot step, those of the warm-up included: they are made up for after it."""
+    """Updates per robot step; those of the warm-up run after it."""
     max_updates_owed: int = 10_000
-    """Updates that may wait for a slow machine; beyond this they are dropped and counted."""
+    """Most updates that may wait on a slow machine; those beyond it are dropped and counted."""
     batch_size: int = 256
     """Transitions per update."""
     prior_share: float = 0.5

@@ -1,4 +1,4 @@
-"""What a learner on a robot mixes into its batches beside what the robot does now."""
+"""Load the prior transitions, which are mixed into the batches beside the robot's own."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sac_ros.task.transition import columns
 
 
 class PriorTransitionsError(InputError):
-    """There is nothing to learn from where prior transitions should be."""
+    """The folder given has no transitions."""
 
 
 def load_prior(

@@ -1,4 +1,4 @@
-"""A learner that lives with a robot: what it has seen and learned outlasts its process.
+"""The learner of one robot; its transitions, weights and policies outlast the process.
 
 A folder holds the transitions (`transitions/`), those that a person commanded once more
 (`demonstrations/`), the learner (`learner/`), the ledger of its policies (`ledger.json`), the
@@ -32,7 +32,7 @@ SAVE_PERIOD_S = 30.0
 
 
 class RobotLearner:
-    """Everything a learner node does that is not ROS."""
+    """The learner node without ROS: transitions in, policies out."""
 
     def __init__(self, settings: RobotLearnerSettings, contract: PolicyContract) -> None:
         """Read what was there; raise an InputError if it is another robot's or task's."""

@@ -1,4 +1,4 @@
-"""Where a learner on a robot starts from, and where it lives."""
+"""The settings of a robot's learner: its folder, its start and its recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from sac_ros.sac.replay.replay_buffer import ReplayBuffer
 
 @dataclass(frozen=True, kw_only=True)
 class RobotLearnerSettings:
-    """Where a learner starts from, and where it lives."""
+    """Folder, checkpoint and recipe of a robot's learner."""
 
     folder: Path
     checkpoint: Path | None
