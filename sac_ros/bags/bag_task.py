@@ -67,6 +67,6 @@ def refuse_unless_recorded(bag: Bag, task: TaskSpec, names: TopicNames) -> None:
             )
         if found != type_name:
             raise BagError(
-                f"{topic} in {bag.path} has the type {found}, task {task.name!r} expects"
+                f"{topic} in {bag.path} is of type {found}, but task {task.name!r} expects"
                 f" {type_name}; give the right task, or --remap the topic"
             )
