@@ -187,7 +187,7 @@ def test_messages_that_the_node_named_are_taken_not_those_that_had_arrived(
 ) -> None:
     bag = node_run(20, lag=1).write(tmp_path / "bag")
     assert convert(bag, tmp_path / "out", "--verify") == 0
-    assert "of 19 transitions that the node sent: 19 equal in every bit" in capsys.readouterr().out
+    assert "of 19 transitions that the node published: 19 bitwise equal" in capsys.readouterr().out
     assert all(t.policy == 7 for t in written(tmp_path / "out"))
     assert convert(bag, tmp_path / "late", "--verify", "--sampling", "arrival") == 1
     assert "19 differ: first in episode 0, step 0; obs in 19" in capsys.readouterr().out
@@ -203,7 +203,7 @@ def test_step_that_the_node_sent_otherwise_is_found(
     bag = recording.write(tmp_path / "bag")
     assert convert(bag, tmp_path / "out", "--verify") == 1
     said = capsys.readouterr().out
-    assert "18 equal in every bit; 1 differ: first in episode 0, step 4; reward in 1" in said
+    assert "18 bitwise equal; 1 differ: first in episode 0, step 4; reward in 1" in said
     assert convert(bag, tmp_path / "sent", "--reward", "sent") == 0
     assert written(tmp_path / "sent")[4].reward == 1.5
 
