@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sim_training.demos.ros_domain import TEST_DOMAINS, claim_domain
 
@@ -90,6 +91,12 @@ def isolated_ros() -> Iterator[None]:
         patch.setenv("ROS_LOG_DIR", logs)
         yield
 
+
+# How fast this machine is says nothing about a property.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 # Before a test file imports torch or matplotlib: two threads on two busy cores are slower than one,
 # and there may be no screen.

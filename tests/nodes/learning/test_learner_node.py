@@ -35,6 +35,8 @@ pytestmark = [
 
 COMPILING_S = 300.0
 """What a compiler may take that has not met this update before, on a busy machine."""
+LEARNING_S = 120.0
+"""What a few episodes of learning may take there."""
 LOADING_S = 90.0
 """What torch and its exporter may take to load on a busy machine."""
 TASK = balancing_task(max_episode_steps=40)
@@ -65,7 +67,7 @@ class Watcher:
         )
 
     def wait(self, condition: object, what: str) -> None:
-        self.observer.wait_until(condition, what)  # type: ignore[arg-type]
+        self.observer.wait_until(condition, what, LEARNING_S)  # type: ignore[arg-type]
 
     def wait_until_loaded(self, learner: NodeProcess) -> None:
         self.observer.wait_for_output(learner, "learning for task", LOADING_S)
