@@ -30,6 +30,7 @@ setup(
         ("share/ament_index/resource_index/packages", ["resource/sac_ros"]),
         (SHARE, ["package.xml"]),
         (f"{SHARE}/launch", glob("launch/*.launch.py")),
+        (f"{SHARE}/deploy", glob("deploy/*.service")),
         (f"{SHARE}/policies", glob("policies/*.onnx")),
         *config_files(),
     ],

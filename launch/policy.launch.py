@@ -7,7 +7,13 @@ GroupAction after launch_ros' SetRemap.
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.conditions import IfCondition
 from launch.events import matches_action
 from launch.events.process import ProcessExited
@@ -88,8 +94,9 @@ def generate_launch_description() -> LaunchDescription:
                 "autostart",
                 default_value="true",
                 choices=BOOLEANS,
-                description="Configure and activate the node. If that fails, the launch ends with"
-                " a non-zero exit status.",
+                description="Configure and activate the node. If it cannot be configured, the"
+                " launch ends with a non-zero exit status; during an emergency stop, the node stays"
+                " inactive and the launch goes on.",
             ),
             DeclareLaunchArgument(
                 "log_level",
@@ -121,7 +128,8 @@ def _start_policy_node(
         executable="policy_node",
         name="policy_node",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[str(parameter_file), _given_parameters(context)],
+        # SIGTERM ends ros2 launch without ending its nodes: the node then stops the robot itself.
+        parameters=[str(parameter_file), {"stop_with_parent": True}, _given_parameters(context)],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],
         output="screen",
         on_exit=_fail_unless_shutting_down,
@@ -166,20 +174,38 @@ def _given_parameters(context: LaunchContext) -> dict[str, ParameterValue]:
 
 
 def _autostart(node: LifecycleNode) -> list[RegisterEventHandler]:
-    """Return handlers that activate a configured node and let the launch fail with it."""
+    """Return handlers that configure and activate the node once, and let the launch fail with it.
+
+    Only this start can fail the launch: what a person tries later ends with an error of its own,
+    and must not end the robot's drivers. Nor may an emergency stop, which refuses the activation.
+    """
+    is_started: list[bool] = []
     reactions = [
         OnStateTransition(
             target_lifecycle_node=node,
             start_state="configuring",
             goal_state="inactive",
-            entities=[_change_state(node, Transition.TRANSITION_ACTIVATE)],
+            entities=[
+                OpaqueFunction(function=lambda context: is_started.append(True)),
+                _change_state(node, Transition.TRANSITION_ACTIVATE),
+            ],
             # Whoever configures it again by hand decides when it moves.
             handle_once=True,
-        )
+        ),
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state="activating",
+            goal_state="inactive",
+            entities=[
+                LogInfo(
+                    msg="policy_node was not activated; the reason stands above. Once it is gone:"
+                    " ros2 lifecycle set /policy_node activate (with its namespace)"
+                )
+            ],
+        ),
     ]
     for start_state, goal_state, what in (
         ("configuring", "unconfigured", "could not be configured"),
-        ("activating", "inactive", "could not be activated"),
         (None, "errorprocessing", "had an error in a transition"),
     ):
         reactions.append(
@@ -187,7 +213,11 @@ def _autostart(node: LifecycleNode) -> list[RegisterEventHandler]:
                 target_lifecycle_node=node,
                 start_state=start_state,
                 goal_state=goal_state,
-                entities=[OpaqueFunction(function=_fail, args=[f"policy_node {what}"])],
+                entities=[
+                    OpaqueFunction(
+                        function=_fail_unless_started, args=[is_started, f"policy_node {what}"]
+                    )
+                ],
             )
         )
     return [RegisterEventHandler(reaction) for reaction in reactions]
@@ -202,6 +232,11 @@ def _change_state(node: LifecycleNode, transition: int) -> EmitEvent:
 def _fail(context: LaunchContext, what: str) -> None:
     """End the launch: only an exception makes its exit status non-zero, Shutdown does not."""
     raise RuntimeError(f"{what}; the reason stands above")
+
+
+def _fail_unless_started(context: LaunchContext, is_started: list[bool], what: str) -> None:
+    if not is_started:
+        _fail(context, what)
 
 
 def _fail_unless_shutting_down(event: ProcessExited, context: LaunchContext) -> None:

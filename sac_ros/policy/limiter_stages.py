@@ -61,3 +61,14 @@ def stages(request: Request, kind: Quantity) -> frozenset[Stage]:
     """Return the stages that a request passes through, for a command of this kind."""
     exempt = {e.stage for e in EXEMPTIONS if request in e.requests and kind in e.kinds}
     return frozenset(Stage) - exempt
+
+
+def markdown() -> str:
+    """Return the exemptions as a table for the documentation; a test compares it with the page."""
+    lines = ["| request | kind | is exempt from | because |", "|---|---|---|---|"]
+    for exemption in EXEMPTIONS:
+        requests = [request for request in Request if request in exemption.requests]
+        who = "; ".join(request.value for request in requests)
+        kinds = ", ".join(sorted(exemption.kinds))
+        lines.append(f"| {who} | {kinds} | {exemption.stage.value} | {exemption.reason} |")
+    return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """The files in config/ for the people at the robot: displays, and the controller behind it."""
 
+import configparser
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -83,3 +84,13 @@ def test_every_status_that_is_published_is_explained() -> None:
     assert len(names) >= 6
     for name in names:
         assert f"`{name}`" in text, name
+
+
+def test_systemd_signals_the_node_itself_and_leaves_it_time_for_the_last_command() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.read(ROOT / "deploy/sac_ros_policy.service")
+    service = unit["Service"]
+    # Another process between, such as ros2 run, would end without its child.
+    assert "exec" in service["ExecStart"] and "ros2 run" not in service["ExecStart"]
+    assert service["KillSignal"] == "SIGTERM"
+    assert int(service["TimeoutStopSec"]) >= 1

@@ -129,17 +129,21 @@ TABLE: Final[dict[Phase, dict[Event, Row]]] = {
 
 
 def markdown() -> str:
-    """Return the table for the documentation: a row for each phase, a column for each event."""
-    head = ["phase (who commands)", *(event.name.lower() for event in Event)]
-    lines = [head, ["---"] * len(head)]
-    for phase, rows in TABLE.items():
-        cells = [_cell(phase, rows[event]) for event in Event]
-        lines.append([f"**{phase.name.lower()}**: {phase.value}", *cells])
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+    """Return phases and table for the documentation: a row for each event, a column for each phase.
+
+    A test compares it with the page.
+    """
+    lines = ["| phase | who commands |", "|---|---|"]
+    lines += [f"| {phase.name.lower()} | {phase.value} |" for phase in Phase]
+    lines += ["", "| event | " + " | ".join(phase.name.lower() for phase in Phase) + " |"]
+    lines.append("|---" * (1 + len(Phase)) + "|")
+    for event in Event:
+        cells = [_cell(phase, TABLE[phase][event]) for phase in Phase]
+        lines.append(f"| **{event.name.lower()}**: {event.value} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _cell(phase: Phase, row: Row) -> str:
-    if row.next is phase:
-        return "" if row.sends is Sends.NOTHING else row.sends.value
-    sends = "" if row.sends is Sends.NOTHING else f"{row.sends.value} "
-    return f"{sends}→ {row.next.name.lower()}"
+    sends = "" if row.sends is Sends.NOTHING else row.sends.value
+    leads_to = "" if row.next is phase else f"→ {row.next.name.lower()}"
+    return ", ".join(filter(None, (sends, leads_to)))

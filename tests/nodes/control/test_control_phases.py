@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 from recording_link import PENDULUM, Rig, full_force
+from source_tree import ROOT
 
+from sac_ros.nodes.control import control_phases
 from sac_ros.nodes.control.control_phases import COMMANDING, TABLE, Event, Phase, Sends
+from sac_ros.policy import limiter_stages
 from sac_ros.task.ending import Ending
 
 
@@ -42,6 +45,12 @@ def test_emergency_stop_latches_every_active_phase_until_it_is_reset() -> None:
         assert TABLE[phase][Event.ESTOP].next is Phase.LATCHED
     kept = set(Event) - {Event.ESTOP_RESET, Event.DEACTIVATE, Event.ACTIVATE}
     assert all(TABLE[Phase.LATCHED][event].next is Phase.LATCHED for event in kept)
+
+
+def test_documentation_shows_the_table_and_the_exemptions_of_the_code() -> None:
+    page = (ROOT / "docs/how_it_works/phases.md").read_text()
+    assert control_phases.markdown() in page
+    assert limiter_stages.markdown() in page
 
 
 def rig_in(phase: Phase) -> Rig:
