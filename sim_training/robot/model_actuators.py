@@ -6,6 +6,7 @@ policy would be trained for another robot without any warning.
 Shapes: A action_dim.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mujoco
@@ -111,15 +112,30 @@ def _quantity(
 def _refuse_narrower_range(
     model: mujoco.MjModel, task: TaskSpec, entry: int, index: int, unit: float
 ) -> None:
-    if not model.actuator_ctrllimited[index]:
-        return
-    ends = model.actuator_ctrlrange[index] * unit
-    low, high = float(ends.min()), float(ends.max())
-    slack = _TOLERANCE * (high - low)
     action = task.action
-    if action.low[entry] < low - slack or action.high[entry] > high + slack:
-        raise TaskError(
-            f"task {task.name!r} commands joint {action.joints[entry]!r} from {action.low[entry]:g}"
-            f" to {action.high[entry]:g} {action.unit}, but the model's actuator takes {low:g} to"
-            f" {high:g}; narrow the action's low and high, or widen the actuator's ctrlrange"
-        )
+    for limit, ends in _ranges(model, task, index, unit):
+        low, high = float(ends.min()), float(ends.max())
+        slack = _TOLERANCE * (high - low)
+        if action.low[entry] < low - slack or action.high[entry] > high + slack:
+            raise TaskError(
+                f"task {task.name!r} commands joint {action.joints[entry]!r} from"
+                f" {action.low[entry]:g} to {action.high[entry]:g} {action.unit}, but the model's"
+                f" actuator takes {low:g} to {high:g}; narrow the action's low and high, or widen"
+                f" {limit}"
+            )
+
+
+def _ranges(
+    model: mujoco.MjModel, task: TaskSpec, index: int, unit: float
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yield what bounds an actuator's command: a name, and both ends in the task's unit."""
+    if model.actuator_ctrllimited[index]:
+        yield "the actuator's ctrlrange", model.actuator_ctrlrange[index] * unit
+    if task.action.kind != "effort":
+        return  # a servo with a limited force still goes where it is commanded, only later
+    if model.actuator_forcelimited[index]:
+        gear = model.actuator_gear[index, 0]
+        yield "the actuator's forcerange", model.actuator_forcerange[index] * gear
+    joint = model.actuator_trnid[index, 0]
+    if model.jnt_actfrclimited[joint]:
+        yield "the joint's actuatorfrcrange", model.jnt_actfrcrange[joint]

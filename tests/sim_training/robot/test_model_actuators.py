@@ -109,3 +109,28 @@ def test_velocity_servo_turns_as_fast_as_it_is_commanded(tmp_path: Path) -> None
     hold(robot, command, steps=100)  # 0.5 s
 
     np.testing.assert_allclose(robot.velocity, command, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("motor", "joint", "limit"),
+    [
+        ('forcerange="-2 2"', "", "forcerange"),
+        ('forcerange="-1 1" gear="2"', "", "forcerange"),
+        ('forcerange="-9 2"', "", "forcerange"),
+        ("", 'actuatorfrcrange="-2 2"', "actuatorfrcrange"),
+    ],
+)
+def test_limit_on_the_force_is_a_limit_on_a_commanded_effort(
+    tmp_path: Path, motor: str, joint: str, limit: str
+) -> None:
+    actuators = f'<motor joint="shoulder" {motor}/><motor joint="elbow"/>'
+    task = task_of(tmp_path, actuators, "effort", unit="N m")
+    path = Path(task.simulator.mjcf or "")
+    path.write_text(path.read_text().replace('name="shoulder"', f'name="shoulder" {joint}'))
+    with pytest.raises(TaskError, match=f"to 2; narrow the action's low and high.*{limit}"):
+        MujocoRobot(task)
+
+
+def test_servo_with_a_limited_force_takes_every_position(tmp_path: Path) -> None:
+    servo = '<position joint="shoulder" kp="40" kv="3" forcerange="-2 2"/>'
+    MujocoRobot(task_of(tmp_path, servo + ELBOW)).close()
