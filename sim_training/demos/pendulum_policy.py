@@ -29,10 +29,7 @@ def demo_folder(out: Path, results: Sequence[str]) -> Iterator[None]:
 
 
 def train_pendulum(folder: RunFolder, *, seed: int, robot: Perturbation = NOMINAL) -> None:
-    """Train until ten episodes on `robot` reach the greatest return, twice in a row.
-
-    The worst of them counts.
-    """
+    """Train until, twice in a row, each of ten episodes on `robot` reaches the maximum return."""
     changes = [
         word
         for field in fields(robot)
