@@ -33,12 +33,12 @@ def generate_launch_description() -> LaunchDescription:
     )
     return LaunchDescription(
         [
-            # Declared here first, the arguments that policy.launch.py has too take these defaults.
+            # Declared before the include, so these defaults override those of policy.launch.py.
             DeclareLaunchArgument("policy", description="Path of the exported policy (.onnx)."),
             DeclareLaunchArgument(
                 "checkpoint",
                 default_value="",
-                description="Checkpoint folder of the training that made the policy, such as"
+                description="Checkpoint folder of the training run of the policy, such as"
                 " runs/hc1/checkpoint. Empty only with from_scratch:=true.",
             ),
             DeclareLaunchArgument(
@@ -51,46 +51,53 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "config",
                 default_value="",
-                description="The recipe. Empty: the package's config/fine_tuning.yaml, or"
+                description="YAML file of hyperparameters. Empty: config/fine_tuning.yaml of"
+                " the package, or"
                 " config/from_scratch.yaml with from_scratch:=true.",
             ),
             DeclareLaunchArgument(
                 "out",
                 default_value="runs/robot",
-                description="Folder of this robot: its transitions, learner, policies, episodes.",
+                description="Folder for this robot: its transitions, learner, policies and"
+                " episodes.",
             ),
             DeclareLaunchArgument(
                 "params_file",
                 default_value=str(parameter_file),
-                description="Parameter file of the policy node: the guard's bounds among others.",
+                description="Parameter file of the policy node, for example with the guard's"
+                " bounds.",
             ),
             DeclareLaunchArgument(
                 "run",
                 default_value="episodes",
                 choices=["continuous", "episodes"],
-                description="In episodes with a reset before each, or without end.",
+                description="episodes: with a reset before each episode; continuous: without"
+                " resets.",
             ),
             DeclareLaunchArgument(
                 "key_file",
                 default_value="",
-                description="Key that the learner signs policies with; the policy node has the same"
-                " in its params_file.",
+                description="Key file with which the learner signs policies; give the same"
+                " key to the"
+                " policy node in its params_file.",
             ),
             DeclareLaunchArgument(
                 "prior_transitions",
                 default_value="",
-                description="Folder of transitions to mix into the batches in place of the"
-                " checkpoint's, as sac-ros bag-to-buffer writes it.",
+                description="Folder of transitions, written by sac-ros bag-to-buffer, to use"
+                " as prior"
+                " data instead of the checkpoint's.",
             ),
             DeclareLaunchArgument(
                 "simulate",
                 default_value="false",
                 choices=BOOLEANS,
-                description="Start a MuJoCo robot too, with the arguments of sim.launch.py.",
+                description="Also start a simulated MuJoCo robot, with the arguments of"
+                " sim.launch.py.",
             ),
             IncludeLaunchDescription(
                 sim_launch,
-                # There it has no default, so launch wants to see it given.
+                # It has no default there, so launch requires it here.
                 launch_arguments={"policy": LaunchConfiguration("policy")}.items(),
                 condition=IfCondition(LaunchConfiguration("simulate")),
             ),
@@ -124,7 +131,7 @@ def _start_learner(context: LaunchContext) -> list[Node]:
 
 
 def _fail_unless_shutting_down(event: ProcessExited, context: LaunchContext) -> None:
-    """End the launch: only an exception makes its exit status non-zero, Shutdown does not."""
+    """End the launch with an exception, because Shutdown would give exit status 0."""
     if not context.is_shutdown:
         raise RuntimeError(
             f"{event.process_name} ended with exit code {event.returncode}; the reason stands above"

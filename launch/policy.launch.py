@@ -37,7 +37,7 @@ BOOLEANS = ["true", "false", "True", "False"]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments; the node follows once their values are known."""
+    """Declare the arguments; the node is created when their values are known."""
     parameter_file = Path(__file__).parents[1] / "config" / "policy_node.yaml"
     as_in_file = "Empty: as params_file says."
     return LaunchDescription(
@@ -50,39 +50,42 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "task",
                 default_value="",
-                description="Task name, or path of a task .yaml, that the policy must have been"
-                f" trained for. {as_in_file}",
+                description="Expected task of the policy: a task name, or path of a task .yaml."
+                f" {as_in_file}",
             ),
             DeclareLaunchArgument(
                 "params_file",
                 default_value=str(parameter_file),
-                description="Parameter file of the node. The arguments given here win over it.",
+                description="Parameter file of the node. Launch arguments override it.",
             ),
             DeclareLaunchArgument(
                 "act_on",
                 default_value="",
                 choices=["", "timer", "observation"],
-                description="Act at a fixed rate, or whenever the observation that is due arrives."
+                description="timer: act at a fixed rate; observation: act when an observation"
+                " arrives."
                 f" {as_in_file}",
             ),
             DeclareLaunchArgument(
                 "run",
                 default_value="",
                 choices=["", "continuous", "episodes"],
-                description="Run until the task's termination stops the robot, or in episodes with"
-                f" a reset of the robot before each. {as_in_file}",
+                description="continuous: run until the task terminates; episodes: with a"
+                " reset of the"
+                f" robot before each episode. {as_in_file}",
             ),
             DeclareLaunchArgument(
                 "use_sim_time",
                 default_value="",
                 choices=["", *BOOLEANS],
-                description=f"Take the time from /clock, as with a simulated robot. {as_in_file}",
+                description=f"Use simulated time from /clock. {as_in_file}",
             ),
             DeclareLaunchArgument(
                 "shadow",
                 default_value="",
                 choices=["", *BOOLEANS],
-                description="Command nothing: publish what would be commanded as ~/shadow_action."
+                description="Publish the commands as ~/shadow_action instead of sending them"
+                " to the robot."
                 f" {as_in_file}",
             ),
             DeclareLaunchArgument(
@@ -102,13 +105,13 @@ def generate_launch_description() -> LaunchDescription:
                 "log_level",
                 default_value="info",
                 choices=["debug", "info", "warn", "error", "fatal"],
-                description="Least severity that is logged.",
+                description="Minimum severity of log messages.",
             ),
             DeclareLaunchArgument(
                 "record",
                 default_value="false",
-                description="Record an MCAP bag of what the node hears and does: true, or the"
-                " folder that bags go to (true means bags).",
+                description="Record an MCAP bag of the node's topics: true, or the folder for bags"
+                " (true means the folder bags).",
             ),
             OpaqueFunction(function=_start_policy_node),
             OpaqueFunction(function=_start_recorder),
@@ -119,9 +122,9 @@ def generate_launch_description() -> LaunchDescription:
 def _start_policy_node(
     context: LaunchContext,
 ) -> list[RegisterEventHandler | LifecycleNode | EmitEvent]:
-    """Return the node, after the handlers that see to its transitions."""
+    """Return the handlers of the node's transitions, then the node."""
     parameter_file = Path(LaunchConfiguration("params_file").perform(context)).expanduser()
-    if not parameter_file.is_file():  # launch_ros would go on without it
+    if not parameter_file.is_file():  # launch_ros would ignore a missing file
         raise FileNotFoundError(f"params_file {parameter_file} is not a file")
     node = LifecycleNode(
         package="sac_ros",
@@ -134,14 +137,14 @@ def _start_policy_node(
         output="screen",
         on_exit=_fail_unless_shutting_down,
     )
-    # Looked at now: in a group, launch configurations are gone by the time an event is handled.
+    # Read now: inside a group, launch configurations no longer exist when an event is handled.
     if not IfCondition(LaunchConfiguration("autostart")).evaluate(context):
         return [node]
     return [*_autostart(node), node, _change_state(node, Transition.TRANSITION_CONFIGURE)]
 
 
 def _start_recorder(context: LaunchContext) -> list[Node]:
-    """Return the recorder, if one is wanted; the robot goes on without it when it fails."""
+    """Return the recorder, if requested; if it fails, the robot continues without it."""
     record = LaunchConfiguration("record").perform(context)
     if record.lower() in ("false", ""):
         return []
@@ -174,10 +177,10 @@ def _given_parameters(context: LaunchContext) -> dict[str, ParameterValue]:
 
 
 def _autostart(node: LifecycleNode) -> list[RegisterEventHandler]:
-    """Return handlers that configure and activate the node once, and let the launch fail with it.
+    """Return handlers that configure and activate the node once, and end the launch on failure.
 
-    Only this start can fail the launch: what a person tries later ends with an error of its own,
-    and must not end the robot's drivers. Nor may an emergency stop, which refuses the activation.
+    Only this automatic start can end the launch. A failed transition that an operator requests
+    later must not stop the robot's drivers, nor must an emergency stop, which refuses activation.
     """
     is_started: list[bool] = []
     reactions = [
@@ -189,7 +192,7 @@ def _autostart(node: LifecycleNode) -> list[RegisterEventHandler]:
                 OpaqueFunction(function=lambda context: is_started.append(True)),
                 _change_state(node, Transition.TRANSITION_ACTIVATE),
             ],
-            # Whoever configures it again by hand decides when it moves.
+            # After a manual configure, the operator also activates it.
             handle_once=True,
         ),
         OnStateTransition(
@@ -230,7 +233,7 @@ def _change_state(node: LifecycleNode, transition: int) -> EmitEvent:
 
 
 def _fail(context: LaunchContext, what: str) -> None:
-    """End the launch: only an exception makes its exit status non-zero, Shutdown does not."""
+    """End the launch with an exception, because Shutdown would give exit status 0."""
     raise RuntimeError(f"{what}; the reason stands above")
 
 

@@ -29,40 +29,44 @@ def generate_launch_description() -> LaunchDescription:
     policy_launch = PythonLaunchDescriptionSource(str(Path(__file__).with_name("policy.launch.py")))
     return LaunchDescription(
         [
-            # Declared here first, the arguments that policy.launch.py has too take these defaults.
+            # Declared before the include, so these defaults override those of policy.launch.py.
             DeclareLaunchArgument("policy", description="Path of the exported policy (.onnx)."),
             DeclareLaunchArgument(
                 "task",
                 default_value="",
                 description="Task name, or path of a task .yaml, for robot and policy. Empty: the"
-                " task that the policy carries.",
+                " task in the policy file.",
             ),
             DeclareLaunchArgument(
                 "act_on",
                 default_value="observation",
                 choices=["timer", "observation"],
-                description="Act at a fixed rate, or whenever the observation that is due arrives:"
-                " only then does every command follow its observation as it did in training.",
+                description="timer: act at a fixed rate; observation: act when an observation"
+                " arrives,"
+                " so that every command follows its observation as in training.",
             ),
             DeclareLaunchArgument(
                 "run",
                 default_value="episodes",
                 choices=["continuous", "episodes"],
-                description="Run until the task's termination stops the robot, or in episodes with"
-                " a reset of the robot before each.",
+                description="continuous: run until the task terminates; episodes: with a"
+                " reset of the"
+                " robot before each episode.",
             ),
             DeclareLaunchArgument(
                 "use_sim_time",
                 default_value="true",
                 choices=["true", "false", "True", "False"],
-                description="Let the policy take the time from the robot's /clock, which all"
-                " robots of a ROS domain share.",
+                description="Use the simulated time of the robot's /clock, which all robots"
+                " of a ROS"
+                " domain share.",
             ),
             DeclareLaunchArgument(
                 "real_time_factor",
                 default_value="1.0",
-                description="Simulated seconds for each real second, 0.01 to 100. A slow robot's"
-                " readings look stale: for less than about 0.3, raise max_age_s in params_file.",
+                description="Simulated seconds per real second, 0.01 to 100. Readings of a"
+                " slow robot"
+                " look stale: below about 0.3, increase max_age_s in params_file.",
             ),
             DeclareLaunchArgument(
                 "seed", default_value="0", description="Seed of the robot's start poses."
@@ -92,7 +96,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _check_arguments(context: LaunchContext) -> list[SetLaunchConfiguration]:
-    """Refuse what the robot cannot use before anything starts; find out its task."""
+    """Check the arguments before anything starts, and determine the task."""
     for name, number in (("real_time_factor", float), ("seed", int)):
         text = LaunchConfiguration(name).perform(context)
         try:
@@ -107,7 +111,7 @@ def _check_arguments(context: LaunchContext) -> list[SetLaunchConfiguration]:
 
 
 def _write_task(task: TaskSpec) -> Path:
-    """Write a task where the robot can read it until the launch ends."""
+    """Write the task to a temporary file for the robot, removed when the launch ends."""
     folder = tempfile.TemporaryDirectory(prefix="sac_ros_")
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "task.yaml"
@@ -116,7 +120,7 @@ def _write_task(task: TaskSpec) -> Path:
 
 
 def _fail_unless_shutting_down(event: ProcessExited, context: LaunchContext) -> None:
-    """End the launch: only an exception makes its exit status non-zero, Shutdown does not."""
+    """End the launch with an exception, because Shutdown would give exit status 0."""
     if not context.is_shutdown:
         raise RuntimeError(
             f"{event.process_name} ended with exit code {event.returncode}; the reason stands above"

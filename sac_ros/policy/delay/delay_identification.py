@@ -1,16 +1,14 @@
-"""The delay between commands and their effect, from what a robot does anyway.
+"""Identify the delay between commands and their effect from the normal motion of a robot.
 
-Nothing is sent that the policy would not have sent: a robot under a policy, and more so under one
-that explores, is excited enough. For each delay d that is tried, a linear model explains how the
-readings change between two moments,
+No test signal is needed: the policy's own commands excite the robot enough, more so if it explores.
+For each candidate delay d, a linear model predicts how the readings change between two moments,
 
-    (x(t + h) - x(t)) / h = A x(t) + B mean of u over [t - d, t + h - d] + c,
+    (x(t + h) - x(t)) / h = A x(t) + B mean of u over [t - d, t + h - d] + c.
 
-and the delay whose model leaves the least unexplained is the one (comparison of ARX models:
-Björklund and Ljung, A review of time-delay estimation techniques, IEEE CDC 2003). That commands are
-held from one to the next, and when each was sent is known, makes d finer than a control period. The
-confidence interval comes from drawing blocks of the recording again (block bootstrap:
-Carlstein, Annals of Statistics 14(3), 1986).
+The delay whose model has the smallest residual is chosen (comparison of ARX models: Björklund and
+Ljung, A review of time-delay estimation techniques, IEEE CDC 2003). Commands are held until the
+next one, and their send times are known, so d can be finer than a control period. The confidence
+interval is a block bootstrap (Carlstein, Annals of Statistics 14(3), 1986).
 
 Shapes: n commands, m samples, A action_dim, R readings, D delays that are tried.
 """
@@ -24,27 +22,27 @@ from numpy.typing import NDArray
 from sac_ros.errors import InputError
 
 GRID_S = 0.001
-"""Between two delays that are tried."""
+"""Step between two candidate delays."""
 NUM_BLOCKS = 40
 NUM_BOOTSTRAP = 100
 MIN_SAMPLES = 100
 LONGEST_STEP = 3.0
-"""In steps: farther apart, because messages were lost between, two moments say too little."""
+"""In steps h: pairs of moments that are further apart, because of lost messages, are not used."""
 MIN_EXPLAINED = 0.02
-"""Least share of the unexplained rest that the commands must explain; noise explains nothing."""
+"""Minimum fraction of the residual that commands must explain; noise explains almost nothing."""
 MORE_MOTION_ADVICE = "move more, with action_mode: sample, or for longer"
 TINY = 1e-12
 RIDGE = 1e-9
-"""Of the inputs' total power: what is constant or repeated must not stop the solver."""
+"""Ridge factor, relative to the inputs' total power, for constant or redundant inputs."""
 
 
 class DelayError(InputError):
-    """The recording does not tell the delay."""
+    """The delay cannot be identified from the recording."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MotionSegment:
-    """An uninterrupted recording: no reset, no reaction, no gap."""
+    """A recording without interruption by a reset, a fault reaction or a gap."""
 
     command_times_s: NDArray[np.float64]  # [n], ascending
     commands: NDArray[np.float64]  # [n, A]; each held until the next
@@ -54,22 +52,22 @@ class MotionSegment:
 
 @dataclass(frozen=True, kw_only=True)
 class Delay:
-    """A delay in s with its 95 % confidence interval, and how clear it is."""
+    """A delay in s with its 95 % confidence interval."""
 
     best_s: float
     low_s: float
     high_s: float
     explained: float
-    """Share, in [0, 1], of what readings alone leave unexplained that the commands explain."""
+    """Fraction, in [0, 1], of the residual without commands that the commands explain."""
 
 
 def identify_delay(
     stretches: Sequence[MotionSegment], *, max_delay_s: float, step_s: float
 ) -> Delay:
-    """Return the delay from a command being sent to its effect on the readings.
+    """Return the delay between sending a command and its effect on the readings.
 
-    `max_delay_s` bounds what is tried; `step_s` is the h of the model. Raises DelayError where the
-    commands explain too little to tell.
+    Candidates are up to `max_delay_s`; `step_s` is the h of the model. Raises DelayError if the
+    commands explain too little of the motion.
     """
     delays_s = np.arange(0.0, max_delay_s + GRID_S / 2.0, GRID_S)
     blocks = _blocks(stretches, max_delay_s, step_s)
@@ -83,18 +81,18 @@ def identify_delay(
     if not explained > MIN_EXPLAINED:
         raise DelayError(
             f"the commands explain {100.0 * max(0.0, explained):.1f} % of the motion, too little to"
-            f" tell the delay; {MORE_MOTION_ADVICE}"
+            f" identify the delay; {MORE_MOTION_ADVICE}"
         )
     low_s, high_s = (float(bound) for bound in np.percentile(chosen_s[1:], (2.5, 97.5)))
     if high_s - low_s > max_delay_s / 4.0:
         raise DelayError(
-            f"the delay lies between {low_s:.3f} s and {high_s:.3f} s, which is no answer;"
+            f"the delay is between {low_s:.3f} s and {high_s:.3f} s, which is too uncertain;"
             f" {MORE_MOTION_ADVICE}"
         )
     if high_s >= delays_s[-1]:
         raise DelayError(
-            f"the delay is {delays_s[-1]:.3f} s or longer, the most that is tried; do the commands"
-            " go to this robot?"
+            f"the delay is at least {delays_s[-1]:.3f} s, the longest candidate; check that the"
+            " commands reach this robot"
         )
     return Delay(
         best_s=best_s,
@@ -106,7 +104,7 @@ def identify_delay(
 
 @dataclass(frozen=True, kw_only=True)
 class _Block:
-    """Moments close to one another, redrawn together."""
+    """Consecutive moments, resampled together in the bootstrap."""
 
     stretch: MotionSegment
     firsts: NDArray[np.intp]
@@ -115,13 +113,13 @@ class _Block:
 
 
 def _blocks(stretches: Sequence[MotionSegment], max_delay_s: float, step_s: float) -> list[_Block]:
-    """Return pairs of moments about `step_s` apart, whose commands are known, in blocks."""
+    """Return blocks of pairs of moments, about `step_s` apart, with known commands."""
     pairs = [_pairs(stretch, max_delay_s, step_s) for stretch in stretches]
     count = sum(len(firsts) for firsts, _ in pairs)
     if count < MIN_SAMPLES:
         raise DelayError(
-            f"{count} usable moments, expected at least {MIN_SAMPLES}: episodes of less than"
-            f" {max_delay_s} s, or too short a recording"
+            f"{count} usable moments, expected at least {MIN_SAMPLES}; record for longer, with"
+            f" episodes of more than {max_delay_s} s"
         )
     size = max(1, count // NUM_BLOCKS)
     blocks = []
@@ -144,7 +142,7 @@ def _pairs(
     times_s = stretch.times_s
     if len(stretch.command_times_s) < 2 or len(times_s) < 2:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    # To the sample nearest to a step later.
+    # The sample about one step later.
     lasts = np.searchsorted(times_s, times_s + 0.75 * step_s)
     firsts = np.flatnonzero(lasts < len(times_s))
     lasts = lasts[firsts]
@@ -160,10 +158,10 @@ def _pairs(
 def _residuals(
     blocks: Sequence[_Block], delays_s: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Return what each delay's model leaves unexplained [D, K], and what readings alone leave.
+    """Return the residual of each delay's model [D, K], and the residual without commands.
 
-    `counts` [K, blocks] says how often each block is in each of K recordings. All columns are
-    scaled to a deviation of about one, so that no unit counts more than another.
+    `counts` [K, blocks] is how often each block occurs in each of K resamples. All columns are
+    scaled to a standard deviation of about one, so that units do not matter.
     """
     parts = [_readings_and_changes(block) for block in blocks]
     readings, changes = (np.concatenate(some) for some in zip(*parts, strict=True))
@@ -178,7 +176,7 @@ def _residuals(
     for index, delay_s in enumerate(delays_s):
         means = np.concatenate([_mean_commands(block, float(delay_s)) for block in blocks])
         rows = np.hstack([fixed, means / command_scale, outputs])
-        # Z'Z of each block, to be summed as often as the block is drawn.
+        # Z'Z of each block; a resample sums them, weighted with its counts.
         grams = np.stack([rows[some].T @ rows[some] for some in slices])
         rests[index] = _unexplained(np.tensordot(counts, grams, 1), outputs.shape[1])
     alone = np.hstack([fixed, outputs])

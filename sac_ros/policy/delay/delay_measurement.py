@@ -1,4 +1,4 @@
-"""Delays of one robot as measured: the YAML that the policy node writes and training reads."""
+"""The measured delays of a robot: the YAML file that the policy node writes and training reads."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from sac_ros.task.strict_yaml import read_yaml, to_mapping
 
 @dataclass(frozen=True, kw_only=True)
 class DelayRange:
-    """A delay in s, and where it lies with 95 % confidence, or in 90 % of the messages."""
+    """A delay in s with its range: 95 % confidence, or 90 % of the messages."""
 
     best: float
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        """Refuse what is no range."""
+        """Raise ValueError unless 0 <= low <= best <= high."""
         if not 0.0 <= self.low <= self.best <= self.high < float("inf"):
             raise ValueError(
                 f"a delay must have 0 <= low <= best <= high, got {self.low}, {self.best},"
@@ -27,23 +27,23 @@ class DelayRange:
 
 @dataclass(frozen=True, kw_only=True)
 class DelayMeasurement:
-    """What lies between a command and the arrival of its effect.
+    """The delays between a command and the arrival of its effect.
 
-    For a policy only the sum counts: a Markov decision process with its observations delayed and
-    one with its actions delayed as much are the same (Katsikopoulos and Engelbrecht, IEEE
-    Transactions on Automatic Control 48(4), 2003).
+    Only their sum matters to a policy: a Markov decision process with delayed observations is
+    equivalent to one with equally delayed actions (Katsikopoulos and Engelbrecht, IEEE Transactions
+    on Automatic Control 48(4), 2003).
     """
 
     task: str
     duration_s: float
-    """How long was listened."""
+    """Duration of the recording."""
     explained: float
-    """Share, in [0, 1], of the motion's unexplained rest that commands explain: how clear it is."""
+    """Fraction, in [0, 1], of the residual motion that commands explain; higher is more certain."""
     command_delay_s: DelayRange
-    """From sending a command until the robot does something else."""
+    """Time from sending a command to its effect on the robot."""
     sensor_delay_s: DelayRange
-    """From a message's stamp to its arrival; zero where the stamps are of another clock, and the
-    command's delay is then the sum."""
+    """Time from a message's stamp to its arrival. Zero if the stamps are from another clock; then
+    command_delay_s is the sum of both delays."""
 
 
 def read_delays(path: Path) -> DelayMeasurement:

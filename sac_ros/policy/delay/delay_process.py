@@ -13,14 +13,14 @@ from sac_ros.policy.delay.delay_identification import Delay, MotionSegment, iden
 from sac_ros.policy.delay.delay_measurement import DelayMeasurement, DelayRange, delays_text
 
 MIN_TRIED_S = 0.3
-"""Delays up to this are tried, or up to five control periods."""
+"""Candidate delays go up to this, or up to five control periods if that is longer."""
 NICENESS = 10
 CLOCK_TOLERANCE_S = 0.002
-"""How much before its stamp a message may seem to arrive, by two clocks that agree."""
+"""Tolerance for synchronised clocks: a message may seem to arrive this much before its stamp."""
 
 
 def measure_delays(path: Path) -> DelayMeasurement:
-    """Work out a recording; raise DelayError if it does not tell."""
+    """Compute the delays of a recording; raise DelayError if they cannot be identified."""
     with np.load(path, allow_pickle=False) as content:
         parts = [
             {
@@ -33,8 +33,8 @@ def measure_delays(path: Path) -> DelayMeasurement:
         is_simulated = bool(content["is_simulated"])
     parts = [part for part in parts if len(part["arrivals_s"]) > 1]
     lags_s = np.concatenate([part["arrivals_s"] - part["stamps_s"] for part in parts] or [[]])
-    # A simulation's clock message comes after what is stamped with it, so that messages seem to
-    # arrive too early; the latest ones are nearest to the truth.
+    # In simulation, the /clock message follows the messages stamped with it, so messages seem to
+    # arrive too early; the latest ones are closest to the true delay.
     percentiles = (5.0, 95.0, 95.0) if is_simulated else (5.0, 50.0, 95.0)
     if is_simulated:
         lags_s = np.maximum(lags_s, 0.0)
@@ -45,7 +45,7 @@ def measure_delays(path: Path) -> DelayMeasurement:
         MotionSegment(
             command_times_s=part["command_times_s"],
             commands=part["commands"],
-            # Stamps are regular, and arrivals jitter: the stamps, moved to when they arrive.
+            # Stamps have less jitter than arrival times: use stamps shifted by the median delay.
             times_s=part["stamps_s"] + lag_s if is_stamped else part["arrivals_s"],
             readings=part["readings"],
         )
@@ -74,10 +74,10 @@ NO_DELAY = DelayRange(best=0.0, low=0.0, high=0.0)
 
 
 def _sensor_delay(lags_s: NDArray[np.float64], total: Delay) -> DelayRange:
-    """Return how old messages [low, best, high] are, if their stamps are of our clock."""
+    """Return the age of messages, given as [low, best, high], or zero for another clock."""
     low, best, high = (float(lag_s) for lag_s in lags_s)
     if low < -CLOCK_TOLERANCE_S or best > total.high_s + CLOCK_TOLERANCE_S:
-        return NO_DELAY  # no part of the sum can be less than nothing, or more than all
+        return NO_DELAY  # negative, or longer than the total: the stamps are from another clock
     return _rounded(max(0.0, best), max(0.0, low), max(0.0, high))
 
 
@@ -87,7 +87,7 @@ def _rounded(best_s: float, low_s: float, high_s: float) -> DelayRange:
 
 
 def main(arguments: list[str]) -> int:
-    """Work out the recording IN, which is removed, into the YAML file OUT; say so in one line."""
+    """Write the delays of the recording IN to the YAML file OUT, remove IN, print one line."""
     source, target = map(Path, arguments)
     os.nice(NICENESS)
     try:

@@ -1,4 +1,4 @@
-"""What a robot was commanded and what it did, as it was heard, and its way into a file.
+"""Record the commands and readings of a robot, and write them to a file.
 
 Shapes: n commands, m messages, A action_dim, R readings.
 """
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 @dataclass
 class RecordedSegment:
-    """Motion without interruption, as it was heard."""
+    """Commands and readings without interruption, with their times."""
 
     command_times_s: "array[float]" = field(default_factory=lambda: array("d"))
     commands: list[NDArray[np.float64]] = field(default_factory=list)
     arrivals_s: "array[float]" = field(default_factory=lambda: array("d"))
     stamps_s: "array[float]" = field(default_factory=lambda: array("d"))
-    """Not a number where a message has none."""
+    """NaN for a message without a stamp."""
     readings: list[NDArray[np.float64]] = field(default_factory=list)
 
     @property
     def duration_s(self) -> float:
-        """From the first message to the last."""
+        """Time between the first and the last message."""
         return self.arrivals_s[-1] - self.arrivals_s[0] if self.arrivals_s else 0.0
 
     def note_command(self, command: NDArray[np.float64], now_s: float) -> None:
@@ -43,17 +43,17 @@ class RecordedSegment:
 
 @dataclass(frozen=True, kw_only=True)
 class DelayRecording:
-    """What one robot did."""
+    """A recording of one robot, in segments without interruption."""
 
     task: str
     control_period_s: float
     is_simulated: bool
-    """Whether the times are a simulation's, whose /clock comes after what is stamped with it."""
+    """Whether times are simulated; /clock then follows the messages stamped with it."""
     stretches: tuple[RecordedSegment, ...]
 
 
 def write_recording(path: Path, recording: DelayRecording) -> None:
-    """Write a recording as an .npz of numbers and one name."""
+    """Write a recording as an .npz file."""
     arrays: dict[str, NDArray[np.float64]] = {}
     for index, stretch in enumerate(recording.stretches):
         arrays[f"{index}/command_times_s"] = np.array(stretch.command_times_s)

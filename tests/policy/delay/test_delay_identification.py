@@ -80,12 +80,12 @@ def test_several_short_stretches_tell_what_one_long_one_does() -> None:
 @pytest.mark.parametrize(
     ("stretch", "reason"),
     [
-        (recorded(0.03, answers=False, noise=0.01), "too little|no answer"),
-        (recorded(0.03, exploration=0.0, noise=0.01), "too little|no answer"),
-        (recorded(0.15), "no answer|or longer|too little"),
+        (recorded(0.03, answers=False, noise=0.01), "too little|too uncertain"),
+        (recorded(0.03, exploration=0.0, noise=0.01), "too little|too uncertain"),
+        (recorded(0.15), "too uncertain|the longest candidate|too little"),
         (recorded(0.03, duration_s=0.5), "usable moments"),
     ],
-    ids=["robot does not answer", "robot at rest", "longer than what is tried", "too short"],
+    ids=["robot does not move", "robot at rest", "longer than all candidates", "too short"],
 )
 def test_recording_that_cannot_tell_is_refused(stretch: MotionSegment, reason: str) -> None:
     with pytest.raises(DelayError, match=reason):
