@@ -4,7 +4,9 @@ Shapes: n environments, O obs_dim, A action_dim.
 """
 
 import math
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 import gymnasium as gym
@@ -185,6 +187,9 @@ def _make_gymnasium_env(
         # The task's limit counts steps of four frames. ale-py applies its own limit in frames.
         max_episode_steps = None
         settings |= ATARI_SETTINGS
+    if ":" in env_id and str(Path.cwd()) not in sys.path:
+        # MODULE:ID imports a module that registers the environment, often in the current folder.
+        sys.path.append(str(Path.cwd()))
     try:
         # Without Gymnasium's checker: it slows every step and warns about third-party code.
         with without_deprecation_warnings():

@@ -1,5 +1,8 @@
 """Environments that do what Gymnasium allows, and training must not depend on."""
 
+import sys
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -91,3 +94,17 @@ def test_integers_have_equal_shares(dtype: type, low: int, high: int) -> None:
     values, counts = np.unique(own, return_counts=True)
     assert own.dtype == dtype and values.tolist() == list(range(low, high + 1))
     assert counts.min() >= 995 and counts.max() <= 1005
+
+
+@pytest.mark.parametrize("name", ["beside_the_user", "also_beside_the_user"])
+def test_module_in_the_current_folder_registers_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / f"{name}.py").write_text(
+        "import gymnasium as gym\n"
+        f"gym.register(id='Mine-{name}-v0',"
+        " entry_point='gymnasium.envs.classic_control:PendulumEnv')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    assert gymnasium_task(f"{name}:Mine-{name}-v0").obs_dim == 3
