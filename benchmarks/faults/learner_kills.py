@@ -155,6 +155,7 @@ class RobotRun:
         self.violations: list[str] = []
         self.sha256: dict[int, str] = {}
         self.is_paused = False
+        self.last_rollback: tuple[int, int] | None = None
         self.num_acknowledged = 0
         learner.start()
         learner.modes[0] = learner.mode
@@ -178,8 +179,10 @@ class RobotRun:
         update = self.order("learn", self._known_rollbacks(), kills=kills and target == "learn")
         if isinstance(update, PolicyUpdate):
             self._take(update)
-        if self.versions.status().is_rolled_back:
-            self.is_paused = True
+        status = self.versions.status()
+        rollback = (status.session, status.num_rollbacks)
+        if status.is_rolled_back and rollback != self.last_rollback:
+            self.is_paused, self.last_rollback = True, rollback
         self.order("status", self.versions.status(), kills=kills and target == "status")
         self.judge()
         # An operator looks now and then, not at once.
