@@ -32,7 +32,7 @@ def test_the_page_has_its_commands_in_console_blocks() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_commands_of_the_page_work_in_order(tmp_path: Path) -> None:
     pytest.importorskip("rclpy")
     (tmp_path / "config").symlink_to(ROOT / "config")
@@ -48,7 +48,7 @@ def test_the_commands_of_the_page_work_in_order(tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment,
         check=True,
-        timeout=590,
+        timeout=1190,
     )
 
     assert (tmp_path / "runs" / "first" / "report" / "index.html").is_file()
