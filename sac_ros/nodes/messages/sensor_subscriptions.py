@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 from rclpy.node import Node
 
@@ -12,6 +13,8 @@ from sac_ros.nodes.messages.qos_profiles import SENSOR_QOS
 from sac_ros.nodes.messages.sensor_readings import SensorReadings
 from sac_ros.nodes.process.node_resources import NodeResources
 
+UNDISCOVERED: Final = "_NODE_NAME_UNKNOWN_"
+"""The middleware's name of a node whose publisher it has discovered before the node."""
 OnSensor = Callable[[str, object], None]
 """Topic, by the task's name of it, and message."""
 
@@ -46,10 +49,13 @@ def _name_publishers(node: Node, topic: str, publishers: Sequence[Hashable]) -> 
     names = {
         bytes(info.endpoint_gid): f"{info.node_namespace.rstrip('/')}/{info.node_name}"
         for info in node.get_publishers_info_by_topic(topic)
+        if info.node_name != UNDISCOVERED
     }
     known = [names[gid] for gid in publishers if isinstance(gid, bytes) and gid in names]
+    if publishers[0] == publishers[1]:  # it names its joints in two orders
+        return f"two sources in {known[0]}" if known else "two sources in one publisher"
     if len(known) < len(publishers):
         known = sorted(names.values())
-    if len(set(known)) == 1:
-        return f"two publishers of {known[0]}" if len(known) > 1 else f"two sources by {known[0]}"
-    return f"two publishers, {' and '.join(known)}" if known else "two publishers"
+    if len(known) > 1 and len(set(known)) == 1:
+        return f"two publishers of {known[0]}"
+    return f"two publishers, {' and '.join(known)}" if len(known) > 1 else "two publishers"
