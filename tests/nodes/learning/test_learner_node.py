@@ -225,6 +225,7 @@ def test_learner_gone_bad_is_rolled_back_its_window_marked_and_it_waits_for_resu
     assert mark.last == np.flatnonzero(made_by_bad)[-1]
 
 
+@pytest.mark.long
 def test_what_a_person_does_to_the_robot_becomes_demonstrations_and_an_abort_a_mark(
     watcher: Watcher, run: Run
 ) -> None:

@@ -156,6 +156,7 @@ def signal_parent(process: subprocess.Popen[str], number: signal.Signals) -> Non
     process.send_signal(number)
 
 
+@pytest.mark.long
 def test_ctrl_c_saves_every_seed_and_one_line_says_how_to_go_on_exactly(
     tmp_path: Path, undisturbed: Path
 ) -> None:
@@ -174,7 +175,13 @@ def test_ctrl_c_saves_every_seed_and_one_line_says_how_to_go_on_exactly(
         assert_same_training(folder_of(undisturbed, seed), folder_of(tmp_path, seed))
 
 
-@pytest.mark.parametrize("send", [signal_group, signal_parent], ids=["to all", "to the first"])
+@pytest.mark.parametrize(
+    "send",
+    [
+        pytest.param(signal_group, id="to all"),
+        pytest.param(signal_parent, id="to the first", marks=pytest.mark.long),
+    ],
+)
 def test_sigterm_saves_a_seed_whoever_of_its_processes_gets_it(
     tmp_path: Path, send: Callable[[subprocess.Popen[str], signal.Signals], None]
 ) -> None:
@@ -191,6 +198,7 @@ def test_sigterm_saves_a_seed_whoever_of_its_processes_gets_it(
     assert not (folder_of(tmp_path, 1) / "policy.onnx").exists(), "it had ended already"
 
 
+@pytest.mark.long
 def test_seeds_save_themselves_when_their_parent_is_killed(tmp_path: Path) -> None:
     process = start("train", *LONG, "--seeds", "1", "--out", str(tmp_path), own_group=True)
     wait_for_training(process, tmp_path, 1)

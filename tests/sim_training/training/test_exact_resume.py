@@ -53,6 +53,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str
     return train
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("environment", "num_kills"),
     [(PENDULUM, 3), (("--task", "inverted_pendulum", "--num-envs", "3"), 2)],
