@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from benchmarks.random_policy import export_untrained
 from sac_ros.policy.contract import PolicyContract
 from sac_ros.policy.onnx_policy import OnnxPolicy
+from sac_ros.policy.updates.policy_status import PolicyStatus
 from sac_ros.policy.updates.policy_update import PolicyUpdate
 from sac_ros.policy.updates.policy_versions import PolicyVersions, Successor
 from sac_ros.policy.updates.return_guard import GuardSettings
@@ -71,6 +72,7 @@ def serve_learner(
     """Be the learner node: take orders, answer each when it is done."""
     learner = RobotLearner(settings, contract)
     obs = torch.from_numpy(np.random.default_rng(1).normal(0.0, 0.1, (32, 4)).astype(np.float32))
+    heard: PolicyStatus | None = None
     while True:
         order, argument = pipe.recv()
         answer: object = None
@@ -80,9 +82,13 @@ def serve_learner(
             answer = learner.log.num_added
         elif order == "learn":
             learner.learn_while(lambda: True)
-            answer = learner.make_update(argument) if learner.has_news else None
+            # As the node: by the last that it heard of the robot.
+            is_rolled_back = heard is None or heard.is_rolled_back
+            known = learner.acknowledged_rollbacks if is_rolled_back else heard.num_rollbacks
+            answer = learner.make_update(known) if learner.has_news else None
             learner.save()
         elif order == "status":
+            heard = argument
             learner.heed(argument)
             if argument.is_rolled_back and not learner.has_followed(argument):
                 learner.roll_back(argument)
@@ -176,7 +182,7 @@ class RobotRun:
         target = str(self.rng.choice(orders))
         kills = kill in ("learner", "both")
         self.order("add", self._episode(), kills=kills and target == "add")
-        update = self.order("learn", self._known_rollbacks(), kills=kills and target == "learn")
+        update = self.order("learn", None, kills=kills and target == "learn")
         if isinstance(update, PolicyUpdate):
             self._take(update)
         status = self.versions.status()
@@ -276,9 +282,6 @@ class RobotRun:
         self.counts["rollbacks"] += reason is not None
         self.versions.swap()
         return steps
-
-    def _known_rollbacks(self) -> int:
-        return self.versions.status().num_rollbacks
 
     def _fail(self, text: str) -> None:
         self.violations.append(text)
