@@ -1,4 +1,4 @@
-"""How long Python's garbage collector held up this process."""
+"""Measure how long Python's garbage collector pauses this process."""
 
 import gc
 import time
@@ -13,7 +13,7 @@ from sac_ros.nodes.health.loop_statistics import MAX_SAMPLES, Spread
 
 @dataclass(frozen=True, kw_only=True)
 class GcReport:
-    """What the collector took."""
+    """The pauses of one reporting period."""
 
     pauses: Spread
     """Since the report before."""
@@ -26,7 +26,7 @@ class GcReport:
 
 
 class GcPauses:
-    """Times every collection, whichever thread it happens in: all threads wait for it."""
+    """Measures every collection; all threads wait for it, whichever thread starts it."""
 
     def __init__(self) -> None:
         self._began_s = self._work_began_s = 0.0
@@ -35,19 +35,19 @@ class GcPauses:
         self._longest_ms = self._longest_work_ms = 0.0
 
     def start(self) -> None:
-        """Begin to listen to the collector, and to count from zero."""
+        """Register the collector callback and reset the counters."""
         self._pauses_s = array("d")
         self._num_collections, self._longest_ms, self._longest_work_ms = 0, 0.0, 0.0
         if self._note not in gc.callbacks:
             gc.callbacks.append(self._note)
 
     def stop(self) -> None:
-        """Leave the collector alone again."""
+        """Remove the collector callback."""
         if self._note in gc.callbacks:
             gc.callbacks.remove(self._note)
 
     def report(self) -> GcReport:
-        """Say what there was, and begin the next period."""
+        """Return the pauses since the last call, and start the next period."""
         pauses_s, self._pauses_s = self._pauses_s, array("d")
         return GcReport(
             pauses=Spread.of(np.array(pauses_s)),

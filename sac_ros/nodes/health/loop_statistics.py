@@ -1,4 +1,4 @@
-"""What the control loop did since the last report: cheap to note, worked out when asked for."""
+"""Statistics of the control loop since the last report: cheap to record, computed on demand."""
 
 import math
 import time
@@ -62,7 +62,7 @@ class LoopStatistics:
     """Samples of one reporting period, and totals since the node was configured."""
 
     def __init__(self, control_period_s: float, *, counts_missed: bool = True) -> None:
-        """Without `counts_missed`, time may pass slower than the steady clock's, as simulated."""
+        """Without `counts_missed`, time may run slower than the steady clock (simulation)."""
         self._period_s = control_period_s
         self._counts_missed = counts_missed
         self._last_began_s = math.inf
@@ -101,12 +101,12 @@ class LoopStatistics:
 
     @property
     def last_return(self) -> float | None:
-        """Return of the last episode that was sent whole; None before the first."""
+        """Return of the last completely recorded episode; None before the first."""
         last = self._episodes.last
         return None if last is None else last.episode_return
 
     def timed(self, select_action: SelectAction) -> SelectAction:
-        """Return the same function, with the time it takes noted."""
+        """Wrap a function to record its duration."""
 
         def select(obs: NDArray[np.float32]) -> NDArray[np.float64]:
             began_s = time.perf_counter()
@@ -118,7 +118,7 @@ class LoopStatistics:
         return select
 
     def report(self) -> LoopReport:
-        """Return what happened since the last report, and begin the next period."""
+        """Return the statistics since the last report, and start the next period."""
         now_s = time.monotonic()
         intervals_s = np.diff(np.array(self._command_times_s))
         report = LoopReport(

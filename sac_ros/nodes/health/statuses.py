@@ -1,4 +1,4 @@
-"""The policy node's state of health in words and levels, for operators. Knows no ROS.
+"""The health of the policy node as text and levels, for operators; independent of ROS.
 
 The names, levels and the way one status is made of several are those of diagnostic_updater.
 """
@@ -49,7 +49,7 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class LateTicks:
-    """Ticks that were not in time."""
+    """Control steps that were late or missed."""
 
     late: int
     """So late that the task's reaction was sent."""
@@ -181,7 +181,7 @@ def link_status(
     num_transitions: int,
     last_return: float | None,
 ) -> Status:
-    """Say who takes the transitions, and which policies came back for them.
+    """Report who receives the transitions, and which policies were received.
 
     `learner` is the node whose policies are let in; empty if none is.
     """
@@ -206,7 +206,7 @@ def link_status(
 
 
 def policy_values(robot: PolicyStatus) -> dict[str, object]:
-    """Return which policies the robot has met, and what became of them."""
+    """Return the policies that the robot has received, and their outcome."""
     return {
         "version that runs": robot.version,
         "version found fit": robot.newest_version,

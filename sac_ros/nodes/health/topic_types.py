@@ -1,4 +1,4 @@
-"""Whether others publish what a node listens to with another type, which no subscription hears."""
+"""Find publishers of subscribed topics with another type, whose messages never arrive."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,7 +12,7 @@ CHECK_PERIOD_S: Final = 1.0
 
 
 class TopicTypes:
-    """Looks at the graph, one topic after the other, and names what has a wrong type."""
+    """Checks the ROS graph, one topic after the other, for publishers with a wrong type."""
 
     def __init__(self, node: Node, warn: Callable[[str], None]) -> None:
         self._node = node
@@ -26,15 +26,15 @@ class TopicTypes:
 
     @property
     def wrong(self) -> list[str]:
-        """What was found at the last look."""
+        """The result of the last check."""
         return list(self._findings.values())
 
     def expect(self, types: Mapping[str, str]) -> None:
-        """Look at these topics, too: name as subscribed to -> type as `std_msgs/msg/Bool`."""
+        """Check these topics too: name as subscribed -> type such as `std_msgs/msg/Bool`."""
         self._expected.update(types)
 
     def forget(self, topics: Mapping[str, str]) -> None:
-        """Look at these topics no more."""
+        """Stop checking these topics."""
         for topic in topics:
             self._expected.pop(topic, None)
             self._findings.pop(topic, None)

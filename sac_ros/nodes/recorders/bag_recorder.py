@@ -1,7 +1,7 @@
-"""Record what a policy node hears and does as an MCAP bag, in a process of its own.
+"""Record the topics of a policy node as an MCAP bag, in a separate process.
 
-Nobody waits for it: it hears sensors and commands best effort, in queues of its own, and stands
-behind all others for the processor.
+It cannot delay the control loop: it subscribes with best effort and its own queues, and runs at low
+process priority.
 """
 
 import os
@@ -71,7 +71,7 @@ PARAMETERS = (
 
 
 class BagRecorder(StandaloneNode):
-    """Learns from the policy node's contract what to record, and writes it as it comes."""
+    """Records the topics named in the policy node's contract."""
 
     def __init__(self) -> None:
         super().__init__("bag_recorder")
@@ -81,7 +81,7 @@ class BagRecorder(StandaloneNode):
         self._last_contract = b""
 
     def start(self) -> None:
-        """Open the bag and listen; raise InputError."""
+        """Open the bag and subscribe to the contract; raise InputError."""
         lower_priority(count(self, "niceness"))
         name = datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S_%f")[:-3]
         folder = (path(self, "folder") or Path()) / name
@@ -110,7 +110,7 @@ class BagRecorder(StandaloneNode):
         self.get_logger().info(f"recording to {folder}; sensors and commands follow {robot}")
 
     def finish(self) -> None:
-        """Finish the bag and say what is in it."""
+        """Finish the bag and log its content."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -163,7 +163,7 @@ class BagRecorder(StandaloneNode):
 
     @contextmanager
     def _giving_up(self) -> Iterator[None]:
-        """Leave the bag as it is when it cannot be written any more, which ends this process."""
+        """Abandon a bag that can no longer be written; this ends the process."""
         try:
             yield
         except BagWriteError:
@@ -173,7 +173,7 @@ class BagRecorder(StandaloneNode):
             raise
 
     def _follow(self, message: String) -> None:
-        """Record what this contract's task reads and commands."""
+        """Record the sensor and command topics of this contract's task."""
         try:
             task = PolicyContract.from_json(message.data).task
         except InputError as error:
@@ -182,7 +182,7 @@ class BagRecorder(StandaloneNode):
         self._record_task(task)
 
     def _record_task(self, task: TaskSpec) -> None:
-        """Record what a task reads and commands."""
+        """Record the sensor and command topics of a task."""
         for reading in task.readings:
             self._listen(reading.topic, message_class(reading.type), HEARING_QOS)
         robot = text(self, "policy_node")

@@ -1,4 +1,4 @@
-"""A node inside of a process that is not a node: it listens and speaks only while it is spun."""
+"""A node inside an ordinary process; it communicates only while it is spun."""
 
 import rclpy
 from rclpy.context import Context
@@ -7,7 +7,7 @@ from rclpy.node import Node
 
 
 class EmbeddedNode:
-    """A node with a context and an executor of its own, whoever else in the process uses ROS."""
+    """A node with its own context and executor, independent of other ROS use in the process."""
 
     def __init__(self, name: str, namespace: str = "") -> None:
         self._context = Context()
@@ -17,11 +17,11 @@ class EmbeddedNode:
         self._executor.add_node(self.node)
 
     def spin_once(self, timeout_s: float) -> None:
-        """Run one callback that is due, or wait this long for one; zero or less is for ever."""
+        """Run one due callback, or wait up to this time for one; zero or less waits forever."""
         self._executor.spin_once(timeout_sec=timeout_s)
 
     def close(self) -> None:
-        """Leave ROS."""
+        """Destroy the node and shut its context down."""
         self._executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)

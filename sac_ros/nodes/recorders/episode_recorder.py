@@ -1,4 +1,4 @@
-"""Count the returns of a policy node's episodes, and time its commands, from outside of it."""
+"""Record returns and command timing of a policy node's episodes, from another process."""
 
 import json
 import time
@@ -75,7 +75,7 @@ class CommandTiming:
 
     @property
     def num_missed(self) -> int:
-        """Count the commands that came more than half a period late.
+        """Count the commands that were more than half a period late.
 
         The period is the median one, so that a simulation may run faster than real time.
         """
@@ -85,7 +85,7 @@ class CommandTiming:
         return sum(period_s > longest_s for period_s in self.periods_s)
 
     def add_sensor(self, message: object, info: "MessageInfo") -> None:
-        """Remember when a sensor message was published."""
+        """Record when a sensor message was published."""
         self._sensor_ns = info["source_timestamp"]
 
     def add_command(self, message: object, info: "MessageInfo") -> None:
@@ -133,7 +133,7 @@ class EpisodeRecorder(StandaloneNode):
         return len(self.episodes) >= count(self, "episodes")
 
     def summary(self) -> dict[str, object]:
-        """Return what was measured, ready for JSON."""
+        """Return the results as values for JSON."""
         timing = self._timing
         return {
             "returns_over_ros": [episode.episode_return for episode in self.episodes],
@@ -147,7 +147,7 @@ class EpisodeRecorder(StandaloneNode):
         }
 
     def finish(self) -> None:
-        """Write what was measured, complete or not."""
+        """Write the results, complete or not."""
         self._write()
         joint_states = path(self, "joint_states")
         if joint_states is not None:
@@ -162,7 +162,7 @@ class EpisodeRecorder(StandaloneNode):
         replace_text(output, json.dumps(self.summary(), indent=2) + "\n")
 
     def _on_contract(self, message: String) -> None:
-        """Learn from the policy node itself what to listen to."""
+        """Read the topics to subscribe to from the policy node's contract."""
         if self._task is None:
             self._listen(PolicyContract.from_json(message.data).task)
 

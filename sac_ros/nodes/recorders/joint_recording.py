@@ -1,4 +1,4 @@
-"""Joint positions as they were heard over ROS, so that a film can show what the robot did."""
+"""Record joint positions over ROS, for a film of the robot's motion."""
 
 import csv
 from pathlib import Path
