@@ -8,6 +8,7 @@ import functools
 import math
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -439,7 +440,11 @@ def run_processes(
     # Velocities are zero at once, so that the reaction can be told from the policy in any state.
     arm = load_task("two_joint_arm")
     velocities = {"kind": "velocity", "unit": "rad/s", "joint_limits": ()}
-    task = replace(arm, action=replace(arm.action, on_fault="safe_command", **velocities))
+    task = replace(
+        arm,
+        action=replace(arm.action, on_fault="safe_command", **velocities),
+        simulator=replace(arm.simulator, mjcf=str(_velocity_model(arm, folder))),
+    )
     task_file = folder / "task.yaml"
     task_file.write_text(yaml.safe_dump(to_mapping(task), sort_keys=False))
     policy = folder / "process_policy.onnx"
@@ -457,6 +462,15 @@ def run_processes(
                 num_done += 1
                 note(num_done, num_rounds * len(kinds))
     return tallies
+
+
+def _velocity_model(arm: TaskSpec, folder: Path) -> Path:
+    """Write the arm's model with velocity servos in place of its position servos."""
+    assert arm.simulator.mjcf is not None
+    model = Path(arm.simulator.mjcf).read_text()
+    path = folder / "velocity_arm.xml"
+    path.write_text(re.sub(r'<position (name="\w+" joint="\w+") kp="\d+"', r"<velocity \1", model))
+    return path
 
 
 def _try(fault: Callable[[Trial], None], setup: Setup, tally: Tally, seed: tuple[int, ...]) -> None:
