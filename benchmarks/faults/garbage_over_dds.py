@@ -50,6 +50,7 @@ def send_garbage(folder: Path, duration_s: float, seed: int) -> GarbageResult:
     with own_environment(confined=True), policy_node(setup, "learner:=stranger") as process:
         sender = _Sender(setup, rng)
         try:
+            sender.describe_robot()
             sender.send_good_until_it_acts()
             sender.send_for(duration_s)
             is_alive = sender.send_good_until_it_acts() and process.poll() is None
@@ -91,6 +92,11 @@ class _Sender(EmbeddedNode):
         self.node.create_subscription(
             Float64MultiArray, setup.task.action.topic, self._on_command, 100
         )
+
+    def describe_robot(self) -> None:
+        """Publish a good description: where one is announced, the node waits for it."""
+        publisher, content = self._others["robot_description"]
+        publisher.publish(content)
 
     def send_good_until_it_acts(self) -> bool:
         """Publish healthy joints until a fresh command comes; raise InputError if none does."""
