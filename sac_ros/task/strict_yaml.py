@@ -114,6 +114,8 @@ def _parse(mapping: object, cls: type[T], place: _Place) -> T:
 def _convert(value: object, hint: object, place: _Place) -> object:
     """Check one value against its annotation and return it, converted where YAML has no type."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated and hint is not Infinite:
+        return _convert(value, arguments[0], place)  # the notes of others, such as tyro's
     if origin in (Union, types.UnionType):
         return _convert_union(value, arguments, place)
     if origin is Literal:

@@ -22,7 +22,9 @@ class CommandStalls:
         """Advance by one physics step; return whether commands are stalled during it."""
         if self._time_s >= self._begins_s:
             self._ends_s = self._time_s + self._rng.uniform(0.0, self._max_stall_s)
-            self._begins_s = self._ends_s + self._rng.exponential(STALL_INTERVAL_S)
+            # At least one command in between: two stalls are never a longer one.
+            pause_s = self._timestep_s + self._rng.exponential(STALL_INTERVAL_S)
+            self._begins_s = self._ends_s + pause_s
         is_stalled = self._time_s < self._ends_s
         self._time_s += self._timestep_s
         return is_stalled

@@ -137,7 +137,7 @@ def test_run_stopped_before_its_first_evaluation_is_a_row_without_curves(
         (("--task", "hopper", "--env", "Pendulum-v1"), "exactly one of --task"),
         (("--env", "Pendulum-v1", "--seeds", "1", "1"), "seeds must be different"),
         (("--env", "Pendulum-v1", "--steps", "0"), "steps must be at least 1"),
-        (("--env", "Pendulum-v1", "--no-train"), "has no run"),
+        (("--env", "Pendulum-v1", "--no-train"), "has no saved run"),
         (("--env", "Pendulm-v1"), "Pendulm"),
         (("--env", "Pendulum-v1", "--algorithm", "ppo"), "--algorithm"),
     ],

@@ -20,6 +20,12 @@ PATIENCE_S = 60.0
 ANSWER_TIMEOUT_S = 2.0
 
 
+def hear_signals() -> None:
+    """Let a child hear the signals that nohup or a background job of a shell ignores."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class NodeProcess:
     """One of our executables, started as a process; ended with the `with` block."""
 
@@ -34,6 +40,7 @@ class NodeProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=hear_signals,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
             )
 

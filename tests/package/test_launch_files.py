@@ -18,7 +18,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import GetState
 from linear_policy import BALANCING_GAIN, write_linear_policy
-from ros_processes import Observer, observing
+from ros_processes import Observer, hear_signals, observing
 from source_tree import ROOT
 
 from sac_ros.task.task_spec import load_task
@@ -58,6 +58,7 @@ class Launch:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=hear_signals,
             )
 
     def __enter__(self) -> "Launch":

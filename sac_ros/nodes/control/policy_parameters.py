@@ -122,7 +122,8 @@ PARAMETERS = (
         "wait_for_description",
         "if_published",
         "Whether the first command waits for the joint limits of robot_description."
-        " 'if_published': where somebody publishes it. 'always' or 'never'.",
+        " 'if_published': where somebody publishes it. 'always' or 'never'. A robot that sends its"
+        " next observation only after a command needs 'never'.",
         choices=("if_published", "always", "never"),
     ),
     Parameter(

@@ -83,4 +83,4 @@ def test_resume_with_another_algorithm_is_refused(
 
     assert run(["train", "--algorithm", "sac_v1", "--resume", *out]) == 2
 
-    assert "trains sac, not sac_v1" in capsys.readouterr().err
+    assert "uses sac, not sac_v1" in capsys.readouterr().err

@@ -215,7 +215,7 @@ def test_run_that_still_goes_on_is_called_partial(runs: Path, tmp_path: Path) ->
 
     assert report(str(folder)) == 0
 
-    assert "has come to 240 of 1M steps" in (folder / "report" / "index.html").read_text()
+    assert "has finished 240 of 1M steps" in (folder / "report" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

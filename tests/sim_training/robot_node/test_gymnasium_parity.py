@@ -77,6 +77,8 @@ def test_transitions_from_topics_equal_gymnasiums(task_name: str, tmp_path: Path
             *parameters,
             "autostart:=true",
             "max_age_s:=30.0",
+            # This robot sends nothing new until it is commanded.
+            "wait_for_description:=never",
             log=tmp_path / "policy_node.log",
         ),
         observing() as observer,

@@ -263,7 +263,7 @@ def test_seed_does_not_begin_with_other_settings_than_those_begun_before(
 
     message = refusal(capsys, *arguments)
 
-    assert "seed 4 has not begun" in message and "sac.batch_size 256 instead of 16" in message
+    assert "seed 4 is new" in message and "sac.batch_size 256 instead of 16" in message
     assert not folder_of(begun, 4).exists()
 
 
