@@ -56,8 +56,9 @@ docs: .venv/installed
 	@mkdir -p build
 	flock build/docs.lock .venv/bin/sphinx-build -W --keep-going -b html docs build/docs
 
-# A worker for each processor. More than four meet in the same few ports and files for no gain.
-WORKERS ?= $(shell processors=$$(nproc); echo $$((processors > 4 ? 4 : processors)))
+# One worker more than processors: a test of nodes waits for them most of the time. More than four
+# meet in the same few ports and files for no gain.
+WORKERS ?= $(shell processors=$$(nproc); echo $$((processors > 3 ? 4 : processors + 1)))
 PYTEST := python -m pytest -n $(WORKERS) --dist worksteal
 
 unit: .venv/installed
