@@ -77,6 +77,7 @@ def test_four_images_are_stacked_newest_last() -> None:
     assert (images[3] != images[2]).any() and set(np.unique(images)) <= {0, 128, 255}
 
 
+@pytest.mark.long
 def test_pixels_are_learned_from_saved_and_exported(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     command = ("train", "--env", CATCH, *TINY)

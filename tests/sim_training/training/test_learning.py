@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from sac_ros.command_line import run
 from sac_ros.policy.onnx_policy import OnnxPolicy
 from sac_ros.task.package_share import package_share
 from sim_training.evaluation.policy_evaluation import evaluate_policy
 
 
+@pytest.mark.long
 def test_demo_settings_balance_the_pendulum(tmp_path: Path) -> None:
     """Twelve of twelve seeds needed 2,500 to 5,000 steps; the demo allows 12,000."""
     arguments = (
