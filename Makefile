@@ -11,7 +11,7 @@ unexport AMENT_PREFIX_PATH RMW_IMPLEMENTATION ROS_DISTRO
 .NOTPARALLEL:
 
 help:
-	@echo "make demo    train inverted_pendulum, run it over ROS 2, film it (3 minutes after the install)"
+	@echo "make demo    train inverted_pendulum, run it over ROS 2, film it (4 minutes after the install)"
 	@echo "make demo-finetune   a policy meets another robot than its simulator, and learns there"
 	@echo "make test    every property that can be shown quickly: lint, type, docs, unit, jazzy"
 	@echo "make test-all   the rest: long, long-ros, jazzy-all, jazzy-long, browser"
